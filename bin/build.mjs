@@ -1,0 +1,63 @@
+/**
+ * Builds `dist/`: what is deployed (functions app, edge module, device agent, page) as self-contained bundles, and what
+ * only this repository runs (command line, Functions worker) with its packages beside it.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, copyFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { requireNode, requirePackages, root } from './requirements.mjs'
+
+const dist = join(root, 'dist')
+const sources = ['bin', 'cli', 'cloud-functions', 'contract', 'dashboards', 'detection', 'device-sim', 'edge-module', 'infra', 'local-cloud']
+const mark = join(dist, '.built')
+
+/** True when a source is newer than the last build. */
+export function isStale() {
+  if (!existsSync(mark)) return true
+  const builtMs = statSync(mark).mtimeMs
+  const isNewer = (path) => {
+    const entry = statSync(path)
+    return entry.isDirectory() ? readdirSync(path).some((name) => isNewer(join(path, name))) : entry.mtimeMs > builtMs
+  }
+  return [...sources, 'package.json'].some((name) => existsSync(join(root, name)) && isNewer(join(root, name)))
+}
+
+export async function build() {
+  const esbuild = await import('esbuild')
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const started = Date.now()
+  rmSync(dist, { recursive: true, force: true })
+  const common = { bundle: true, logLevel: 'error', sourcemap: true, absWorkingDir: root, define: { __MILLWRIGHT_VERSION__: JSON.stringify(version) } }
+  const node = { ...common, platform: 'node', target: 'node20', format: 'cjs', minifySyntax: true }
+  // bufferutil and utf-8-validate are optional accelerators of `ws`; it works without them.
+  const external = ['bufferutil', 'utf-8-validate']
+  await Promise.all([
+    // The runtime itself answers for @azure/functions-core.
+    esbuild.build({ ...node, entryPoints: ['cloud-functions/main.ts'], outfile: 'dist/functions/main.cjs', external: [...external, '@azure/functions-core'] }),
+    esbuild.build({ ...node, entryPoints: ['edge-module/main.ts'], outfile: 'dist/edge/edge-module.cjs', external }),
+    esbuild.build({ ...node, entryPoints: ['device-sim/main.ts'], outfile: 'dist/device/agent.cjs', external: [...external, 'osx-temperature-sensor'] }),
+    esbuild.build({ ...node, entryPoints: ['local-cloud/functions-host/worker.ts'], outfile: 'dist/local-cloud/functions-worker.cjs' }),
+    esbuild.build({ ...node, format: 'esm', packages: 'external', entryPoints: ['cli/main.ts'], outfile: 'dist/cli/main.mjs' }),
+    esbuild.build({ ...common, platform: 'browser', target: 'es2022', format: 'esm', minify: true, jsx: 'automatic', jsxImportSource: 'preact', entryPoints: ['dashboards/app.tsx'], outfile: 'dist/dashboards/app.js' }),
+    esbuild.build({ ...common, sourcemap: false, minify: true, entryPoints: ['dashboards/app.css'], outfile: 'dist/dashboards/app.css' }),
+  ])
+  const copies = [
+    ['cloud-functions/host.json', 'functions/host.json'],
+    ['dashboards/index.html', 'dashboards/index.html'],
+    ['dashboards/icon.svg', 'dashboards/icon.svg'],
+    ['infra/edge/deployment.json', 'infra/deployment.json'],
+  ]
+  for (const [from, to] of copies) {
+    mkdirSync(join(dist, to, '..'), { recursive: true })
+    copyFileSync(join(root, from), join(dist, to))
+  }
+  writeFileSync(join(dist, 'functions', 'package.json'), `${JSON.stringify({ name: 'millwright-functions', version, private: true, main: 'main.cjs' }, null, 2)}\n`)
+  writeFileSync(mark, '')
+  return Date.now() - started
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  requireNode()
+  requirePackages()
+  process.stdout.write(`built dist/ in ${await build()} ms\n`)
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+/** The `millwright` command. In a checkout it installs and builds what is missing or out of date first. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { requireNode, requirePackages, root } from './requirements.mjs'
+
+requireNode()
+if (existsSync(join(root, 'cli'))) {
+  requirePackages()
+  const { build, isStale } = await import('./build.mjs')
+  if (isStale()) await build()
+}
+await import('../dist/cli/main.mjs')

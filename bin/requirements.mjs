@@ -1,0 +1,38 @@
+/** What every script needs before it can do its work: a Node that is new enough, and the packages of the lockfile. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+export function requireNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major > 20 || (major === 20 && minor >= 19)) return
+  process.stderr.write(`Millwright needs Node 20.19 or later, this is ${process.versions.node}. Install a newer one from your system's packages.\n`)
+  process.exit(1)
+}
+
+/** Installs what the lockfile names, unless that is there already. */
+export function requirePackages() {
+  const lockfile = join(root, 'package-lock.json')
+  // A package installed by npm brings its dependencies along and has no lockfile.
+  if (!existsSync(lockfile)) return
+  const wanted = createHash('sha256').update(readFileSync(lockfile)).digest('hex')
+  const mark = join(root, 'node_modules', '.millwright-installed')
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return
+  const started = Date.now()
+  process.stdout.write('installing packages (once) …\n')
+  const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  })
+  if (npm.status !== 0) {
+    process.stderr.write('the packages could not be installed: see above. `npm ci --ignore-scripts` does the same by hand.\n')
+    process.exit(1)
+  }
+  writeFileSync(mark, wanted)
+  process.stdout.write(`packages installed in ${((Date.now() - started) / 1000).toFixed(0)} s\n`)
+}

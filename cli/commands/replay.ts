@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { z } from 'zod'
+import { MalformedRecordingError, readRecording } from '../../device-sim/agents/recording.ts'
+import { replay as replayRecording } from '../../device-sim/agents/replay.ts'
+import { HubRegistry } from '../../device-sim/hub-registry.ts'
+import { parseOptions, printJson, UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { dataDirectory, readConnectionFile } from '../connection-file.ts'
+
+const Options = z.object({
+  device: z.string({ error: 'the name of the device is needed' }).regex(/^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$/, 'a device id has up to 128 letters, digits or -:.+%_#*?!(),=@$\''),
+  speed: z
+    .union([z.literal('max').transform(() => Number.POSITIVE_INFINITY), z.coerce.number().positive()], { error: "expected a positive number or 'max'" })
+    .default(Number.POSITIVE_INFINITY),
+  model: z.string().default(''),
+  target: z.string().optional(),
+  json: z.boolean().default(false),
+  positionals: z.array(z.string()).length(1, 'exactly one FILE.csv is expected'),
+})
+
+export const replay: Command = {
+  summary: 'publishes a recorded series through the real protocol',
+  help: `usage: millwright replay FILE.csv --device NAME [--speed N|max] [--model DTMI] [--target CONNECTION.json] [--json]
+
+Reads a CSV file with a column named timestamp and columns of numbers, and publishes
+its rows as readings of the device, with their recorded times.
+
+  --device NAME    device id; registered if the hub does not know it
+  --speed N|max    N recorded seconds a second; max waits for nothing (default)
+  --model DTMI     device model, for units and limits
+  --target FILE    connection.json of a cloud (default: that of \`npm start\`)
+  --json           the result as one JSON object
+`,
+  async run(args, signal) {
+    const spec = { device: { type: 'string' }, speed: { type: 'string' }, model: { type: 'string' }, target: { type: 'string' }, json: { type: 'boolean' } } as const
+    const { device: deviceId, speed, model, target, json, positionals } = parseOptions(args, spec, Options)
+    const file = positionals[0]!
+    if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
+    const { connection, ca } = await readConnectionFile(target ?? join(dataDirectory(), 'connection.json'))
+    const registry = new HubRegistry(connection.iotHub, ca)
+    const [registered] = await registry.ensureDevices([deviceId])
+    let lastError = ''
+    try {
+      const counts = await replayRecording({
+        samples: readRecording(file),
+        credentials: { hubHost: registry.hubHost, deviceId, key: registered!.key, ca },
+        modelId: model,
+        speed,
+        signal,
+        onError: (error) => {
+          if (error.message !== lastError) process.stderr.write(`${(lastError = error.message)}\n`)
+        },
+      })
+      if (json) printJson({ file: basename(file), device: deviceId, ...counts })
+      else process.stdout.write(`${basename(file)}: ${counts.samples} rows, ${counts.acknowledged} of ${counts.published} readings acknowledged\n`)
+      return counts.acknowledged === counts.published || signal.aborted ? 0 : 1
+    } catch (error) {
+      if (error instanceof MalformedRecordingError) throw new UsageError(error.message)
+      throw error
+    }
+  },
+}

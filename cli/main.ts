@@ -1,0 +1,65 @@
+/** The `millwright` command line. Exit codes: 0 fine, 1 failed, 2 wrong use. */
+import 'zod/compile'
+import { MalformedConnectionStringError } from '../contract/connection.ts'
+import { UsageError } from './command.ts'
+import type { Command } from './command.ts'
+import { agent } from './commands/agent.ts'
+import { cloud } from './commands/cloud.ts'
+import { detect } from './commands/detect.ts'
+import { doctor } from './commands/doctor.ts'
+import { edge } from './commands/edge.ts'
+import { functions } from './commands/functions.ts'
+import { replay } from './commands/replay.ts'
+import { simulate } from './commands/simulate.ts'
+import { start } from './commands/start.ts'
+
+const commands: Record<string, Command> = { start, cloud, simulate, agent, edge, functions, replay, detect, doctor }
+
+function usage(): string {
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+  return `usage: millwright <command> [options]\n\n${lines.join('\n')}\n\n\`millwright <command> --help\` says more.\n`
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(usage())
+    return name === undefined ? 2 : 0
+  }
+  if (name === '--version') {
+    process.stdout.write(`${__MILLWRIGHT_VERSION__}\n`)
+    return 0
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!command) {
+    process.stderr.write(`millwright: there is no command '${name}'\n\n${usage()}`)
+    return 2
+  }
+  if (rest.includes('--help') || rest.includes('-h')) {
+    process.stdout.write(command.help)
+    return 0
+  }
+  const stopping = new AbortController()
+  for (const event of ['SIGINT', 'SIGTERM']) process.on(event, () => stopping.abort())
+  // Started by another command: when that is gone, even by kill -9, so is the reason to run.
+  if (process.channel) process.on('disconnect', () => stopping.abort())
+  try {
+    return await command.run(rest, stopping.signal)
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof MalformedConnectionStringError) {
+      process.stderr.write(`millwright ${name}: ${error.message}\n\n${command.help}`)
+      return 2
+    }
+    process.stderr.write(`millwright ${name}: ${error instanceof Error ? error.message : String(error)}\n`)
+    if (process.env.MILLWRIGHT_DEBUG) process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`)
+    return 1
+  }
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`${String(error)}\n`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,113 @@
+/** A part of the product in a process of its own: started, waited for, started again when it ends, stopped in time. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { createWriteStream, mkdirSync, renameSync, statSync } from 'node:fs'
+import type { WriteStream } from 'node:fs'
+import { dirname } from 'node:path'
+import { ReadyMessage } from './ready.ts'
+
+export type ChildOptions = {
+  readonly name: string
+  readonly script: string
+  readonly args: readonly string[]
+  readonly environment: NodeJS.ProcessEnv
+  readonly logFile: string
+  /** Once it is set, nothing is started again. */
+  readonly signal: AbortSignal
+  readonly onRestart: (name: string, why: string) => void
+}
+
+const limits = { readyMs: 60_000, stopMs: 1_500, restartMsMin: 300, restartMsMax: 15_000, stableMs: 30_000, logBytes: 8 * 1024 * 1024 } as const
+
+export class SupervisedProcess {
+  readonly #options: ChildOptions
+  readonly #log: WriteStream
+  #child: ChildProcess | undefined
+  #isStopping = false
+  #pauseMs: number = limits.restartMsMin
+  #restart: NodeJS.Timeout | undefined
+
+  constructor(options: ChildOptions) {
+    this.#options = options
+    this.#log = openLog(options.logFile)
+  }
+
+  get name(): string {
+    return this.#options.name
+  }
+
+  get processId(): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Starts the process and resolves with what it announces. @throws when it ends first, or takes too long */
+  start(): Promise<Record<string, string>> {
+    const { name, logFile } = this.#options
+    return new Promise((resolve, reject) => {
+      let isReady = false
+      const timer = setTimeout(() => reject(new Error(`${name} was not ready within ${limits.readyMs / 1000} s; its log is ${logFile}`)), limits.readyMs)
+      const child = this.#spawn()
+      child.on('message', (message) => {
+        const ready = ReadyMessage.safeParse(message)
+        if (!ready.success || isReady) return
+        isReady = true
+        clearTimeout(timer)
+        resolve(ready.data.details)
+      })
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer)
+        if (isReady) return
+        // Before it was ever ready there is nothing to keep alive: the caller is told instead.
+        this.#isStopping = true
+        reject(new Error(`${name} ended with ${signal ?? `code ${code}`}; its log is ${logFile}`))
+      })
+    })
+  }
+
+  #spawn(): ChildProcess {
+    const { script, args, environment } = this.#options
+    const startedMs = Date.now()
+    // The channel tells a child when its supervisor is gone, also by kill -9.
+    const child = spawn(process.execPath, [script, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+    this.#child = child
+    child.stdout!.pipe(this.#log, { end: false })
+    child.stderr!.pipe(this.#log, { end: false })
+    child.once('exit', (code, signal) => {
+      // A Ctrl-C of the terminal reaches every process of the group at once.
+      if (this.#isStopping || this.#options.signal.aborted) return
+      if (Date.now() - startedMs > limits.stableMs) this.#pauseMs = limits.restartMsMin
+      this.#options.onRestart(this.#options.name, signal ?? `code ${code}`)
+      this.#restart = setTimeout(() => this.#spawn(), this.#pauseMs)
+      this.#pauseMs = Math.min(this.#pauseMs * 2, limits.restartMsMax)
+    })
+    return child
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    clearTimeout(this.#restart)
+    const child = this.#child
+    if (child && child.exitCode === null && child.signalCode === null) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => child.kill('SIGKILL'), limits.stopMs)
+        child.once('exit', () => {
+          clearTimeout(timer)
+          resolve()
+        })
+        child.kill('SIGTERM')
+      })
+    }
+    await new Promise((resolve) => this.#log.end(resolve))
+  }
+}
+
+/** One older log is kept. */
+function openLog(path: string): WriteStream {
+  mkdirSync(dirname(path), { recursive: true })
+  try {
+    if (statSync(path).size > limits.logBytes) renameSync(path, `${path}.old`)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  return createWriteStream(path, { flags: 'a' })
+}

@@ -1,0 +1,95 @@
+/**
+ * Keeps account of one device: which seqs of which boot are applied, and what became of every reading.
+ */
+import type { LedgerCounts } from '../../contract/ledger.ts'
+import type { DeviceBlock } from '../../contract/telemetry/telemetry.ts'
+import { filteredCount, readingCount, rejectedCount } from '../../contract/telemetry/telemetry.ts'
+
+/** Boots remembered beside the current one; a reading of an older boot could only come from a very old buffer. */
+const bootsMax = 8
+
+type Boot = { appliedSeq: number; receivedSeq: number }
+
+/** Plain data: kept in a snapshot as JSON. */
+export type DeviceAccount = {
+  boots: Record<string, Boot>
+  /** Highest seqs of boots no longer remembered. */
+  forgottenSeqs: number
+  stored: number
+  filtered: number
+  deadLettered: number
+  expired: number
+  duplicates: number
+}
+
+export function newAccount(): DeviceAccount {
+  return { boots: {}, forgottenSeqs: 0, stored: 0, filtered: 0, deadLettered: 0, expired: 0, duplicates: 0 }
+}
+
+export function appliedSeq(account: DeviceAccount, bootId: string): number {
+  return account.boots[bootId]?.appliedSeq ?? 0
+}
+
+/**
+ * Books a block; readings up to the returned seq were booked before and are to be dropped.
+ * What the block does not explain of its own range stays unexplained, and shows.
+ */
+export function bookBlock(account: DeviceAccount, block: DeviceBlock): { appliedBeforeSeq: number } {
+  const boot = bootOf(account, block.bootId)
+  const appliedBeforeSeq = boot.appliedSeq
+  boot.receivedSeq = Math.max(boot.receivedSeq, block.receivedSeq)
+  if (block.toSeq <= appliedBeforeSeq) {
+    account.duplicates += readingCount(block)
+    return { appliedBeforeSeq }
+  }
+  const isWholeNew = block.fromSeq > appliedBeforeSeq
+  let fresh = 0
+  for (const { seqs } of block.series) for (const seq of seqs) if (seq > appliedBeforeSeq) fresh++
+  const rejected = isWholeNew ? rejectedCount(block) : block.rejected.filter((range) => range.seq > appliedBeforeSeq).reduce((sum, range) => sum + range.count, 0)
+  account.stored += fresh
+  account.duplicates += readingCount(block) - fresh
+  account.deadLettered += rejected
+  // A block that came in part before holds one sum for the whole range: what is new in it follows from the range.
+  account.filtered += isWholeNew ? filteredCount(block) : Math.max(0, block.toSeq - appliedBeforeSeq - fresh - rejected)
+  boot.appliedSeq = block.toSeq
+  return { appliedBeforeSeq }
+}
+
+/** Books readings of a message that was set aside whole. */
+export function bookDeadLetter(account: DeviceAccount, { bootId, seq, count }: { bootId: string; seq: number; count: number }): void {
+  const boot = bootOf(account, bootId)
+  const toSeq = seq + count - 1
+  if (toSeq <= boot.appliedSeq) return
+  account.deadLettered += toSeq - Math.max(boot.appliedSeq, seq - 1)
+  boot.appliedSeq = toSeq
+  boot.receivedSeq = Math.max(boot.receivedSeq, toSeq)
+}
+
+function bootOf(account: DeviceAccount, bootId: string): Boot {
+  const known = account.boots[bootId]
+  if (known) return known
+  const bootIds = Object.keys(account.boots)
+  const oldest = bootIds[0]
+  if (bootIds.length >= bootsMax && oldest !== undefined) {
+    account.forgottenSeqs += account.boots[oldest]!.appliedSeq
+    delete account.boots[oldest]
+  }
+  return (account.boots[bootId] = { appliedSeq: 0, receivedSeq: 0 })
+}
+
+export function ledgerOf(account: DeviceAccount): LedgerCounts {
+  const boots = Object.values(account.boots)
+  const applied = account.forgottenSeqs + boots.reduce((sum, boot) => sum + boot.appliedSeq, 0)
+  const inFlight = boots.reduce((sum, boot) => sum + Math.max(0, boot.receivedSeq - boot.appliedSeq), 0)
+  const { stored, filtered, deadLettered, expired, duplicates } = account
+  return {
+    published: applied + inFlight,
+    stored,
+    filtered,
+    deadLettered,
+    expired,
+    inFlight,
+    unexplained: applied - stored - filtered - deadLettered - expired,
+    duplicates,
+  }
+}

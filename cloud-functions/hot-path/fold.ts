@@ -1,0 +1,152 @@
+/**
+ * The hot path's core: folds one message of a partition into the states of its devices and says what follows from it.
+ * Pure: the same messages give the same states and effects, whatever the batches they arrived in.
+ */
+import type { DetectedEvent } from '../../contract/alert.ts'
+import { deviceModel } from '../../contract/device-model.ts'
+import type { DeviceModel } from '../../contract/device-model.ts'
+import { decodeTelemetry, rejectedAtEdge, stampedRange } from '../../contract/telemetry/decode.ts'
+import type { TelemetryMessage } from '../../contract/telemetry/decode.ts'
+import { DeadLetterReason, MalformedTelemetryError } from '../../contract/telemetry/malformed.ts'
+import type { Compression, DeviceBlock, Series } from '../../contract/telemetry/telemetry.ts'
+import { watchFiltered, watchReading } from '../../detection/device-watch.ts'
+import { appliedSeq, bookBlock, bookDeadLetter } from './device-account.ts'
+import { newDeviceState } from './device-state.ts'
+import type { DeviceState } from './device-state.ts'
+import { addReading, isFull, openSegment } from './open-segment.ts'
+import type { Segment } from './open-segment.ts'
+
+export type LoggedMessage = TelemetryMessage & {
+  /** Position in the partition's log. */
+  readonly sequenceNumber: number
+}
+
+export type DeadLetter = {
+  readonly sequenceNumber: number
+  readonly deviceId: string
+  readonly reason: DeadLetterReason
+  readonly detail: string
+  readonly arrivedMs: number
+  readonly contentType: string
+  readonly body: Uint8Array
+}
+
+export type Effects = {
+  readonly closedSegments: { readonly deviceId: string; readonly segment: Segment }[]
+  readonly alertEvents: { readonly sequenceNumber: number; readonly event: DetectedEvent }[]
+  readonly deadLetters: DeadLetter[]
+  readonly touchedDevices: Set<string>
+}
+
+export function noEffects(): Effects {
+  return { closedSegments: [], alertEvents: [], deadLetters: [], touchedDevices: new Set() }
+}
+
+export type PartitionState = {
+  /** Sequence number of the last message folded in; -1 before the first. */
+  appliedSequence: number
+  readonly devices: Map<string, DeviceState>
+}
+
+/** Boot name under which the hub path numbers the readings of devices that stamp nothing. */
+const unstampedBoot = 'unstamped'
+/** The account of messages that name no device. */
+export const unknownDeviceId = '(unknown)'
+
+export function foldMessage(partition: PartitionState, message: LoggedMessage, compression: Compression, effects: Effects): void {
+  if (message.sequenceNumber <= partition.appliedSequence) return
+  partition.appliedSequence = message.sequenceNumber
+  const rejectedDevice = message.moduleId !== undefined ? message.properties[rejectedAtEdge.device] : undefined
+  if (typeof rejectedDevice === 'string') {
+    // Its readings are accounted for in the edge's next batch; here only its content is kept.
+    setAside(effects, message, rejectedDevice, DeadLetterReason.catch('not-telemetry').parse(message.properties[rejectedAtEdge.reason]), 'set aside at the edge')
+    return
+  }
+  try {
+    for (const block of decodeTelemetry(message, compression)) foldBlock(partition, message, block, effects)
+  } catch (error) {
+    const isMalformed = error instanceof MalformedTelemetryError
+    const reason = isMalformed ? error.reason : 'processing-failed'
+    setAside(effects, message, message.deviceId ?? unknownDeviceId, reason, error instanceof Error ? error.message : String(error))
+    bookUndecoded(partition, message, effects)
+  }
+}
+
+function setAside(effects: Effects, message: LoggedMessage, deviceId: string, reason: DeadLetterReason, detail: string): void {
+  const { sequenceNumber, arrivedMs, contentType, body } = message
+  effects.deadLetters.push({ sequenceNumber, deviceId, reason, detail, arrivedMs, contentType: contentType ?? '', body })
+}
+
+function bookUndecoded(partition: PartitionState, message: LoggedMessage, effects: Effects): void {
+  const device = deviceOf(partition, message.deviceId ?? unknownDeviceId)
+  if (message.sequenceNumber <= device.appliedSequence) return
+  device.appliedSequence = message.sequenceNumber
+  device.lastSeenMs = message.arrivedMs
+  const range = stampedRange(message.properties) ?? { bootId: unstampedBoot, seq: appliedSeq(device.account, unstampedBoot) + 1, count: 1 }
+  bookDeadLetter(device.account, range)
+  effects.touchedDevices.add(device.deviceId)
+}
+
+function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: DeviceBlock, effects: Effects): void {
+  const device = deviceOf(partition, decoded.deviceId)
+  // After a crash between two rows of a snapshot, some devices are ahead of their partition.
+  if (message.sequenceNumber <= device.appliedSequence) return
+  device.appliedSequence = message.sequenceNumber
+  device.lastSeenMs = message.arrivedMs
+  if (decoded.modelId !== '') device.modelId = decoded.modelId
+  effects.touchedDevices.add(device.deviceId)
+
+  const block = decoded.bootId === '' ? numberUnstamped(decoded, appliedSeq(device.account, unstampedBoot)) : decoded
+  const { appliedBeforeSeq } = bookBlock(device.account, block)
+  if (block.toSeq <= appliedBeforeSeq) return
+  const model = deviceModel(device.modelId)
+  for (const series of block.series) foldSeries(device, series, { message, bootId: block.bootId, appliedBeforeSeq, model }, effects)
+}
+
+type SeriesContext = {
+  readonly message: LoggedMessage
+  readonly bootId: string
+  readonly appliedBeforeSeq: number
+  readonly model: DeviceModel | undefined
+}
+
+function foldSeries(device: DeviceState, series: Series, { message, bootId, appliedBeforeSeq, model }: SeriesContext, effects: Effects): void {
+  const { signal, timesMs, seqs, values, filtered } = series
+  const { sequenceNumber, arrivedMs } = message
+  const keep = (events: DetectedEvent[]) => {
+    for (const event of events) effects.alertEvents.push({ sequenceNumber, event })
+  }
+  const calm = () => filtered && keep(watchFiltered(device.watch, signal, filtered.lastTimeMs, filtered.mean, model, arrivedMs))
+  const isFilteredFirst = filtered !== undefined && timesMs.length > 0 && filtered.lastTimeMs < timesMs[0]!
+  if (isFilteredFirst) calm()
+  for (let i = 0; i < values.length; i++) {
+    const seq = seqs[i]!
+    if (seq <= appliedBeforeSeq) continue
+    const timeMs = timesMs[i]!
+    const value = values[i]!
+    addReading(segmentFor(device, bootId, seq, arrivedMs, effects), signal, timeMs, seq, value)
+    device.latest.set(signal, { timeMs, value })
+    keep(watchReading(device.watch, { signal, bootId, seq, timeMs, value }, model, arrivedMs))
+  }
+  if (!isFilteredFirst) calm()
+}
+
+/** The open segment, a new one when the boot changed or the old one is full. */
+function segmentFor(device: DeviceState, bootId: string, seq: number, nowMs: number, effects: Effects): Segment {
+  const { segment } = device
+  if (segment && segment.bootId === bootId && !isFull(segment, nowMs)) return segment
+  if (segment) effects.closedSegments.push({ deviceId: device.deviceId, segment })
+  return (device.segment = openSegment(bootId, seq, nowMs))
+}
+
+/** Gives the readings of a device that stamps nothing the next seqs of a boot of its own. */
+function numberUnstamped(block: DeviceBlock, applied: number): DeviceBlock {
+  const series = block.series.map((columns) => ({ ...columns, seqs: columns.seqs.map((seq) => seq + applied) }))
+  return { ...block, bootId: unstampedBoot, series, fromSeq: applied + 1, toSeq: applied + block.toSeq, receivedSeq: applied + block.toSeq }
+}
+
+function deviceOf(partition: PartitionState, deviceId: string): DeviceState {
+  let device = partition.devices.get(deviceId)
+  if (!device) partition.devices.set(deviceId, (device = newDeviceState(deviceId)))
+  return device
+}

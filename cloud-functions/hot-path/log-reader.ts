@@ -1,0 +1,56 @@
+/** Reads a stretch of a partition's log again, by the Event Hubs client: how state is rebuilt after a crash or a move. */
+import { EventHubConsumerClient, earliestEventPosition } from '@azure/event-hubs'
+import type { LoggedMessage } from './fold.ts'
+import { messageFromEvent } from './logged-message.ts'
+
+/**
+ * Hands over the messages after `afterSequence` and before `beforeSequence`, in order, in batches.
+ * Ends early when the log no longer holds them.
+ */
+export type LogReader = (
+  stretch: { partitionId: string; afterSequence: number; beforeSequence: number },
+  onMessages: (messages: LoggedMessage[]) => Promise<void>,
+) => Promise<void>
+
+const idleMsMax = 15_000
+
+/** @param consumerGroup one of its own: the trigger's readers hold the others with an epoch */
+export function eventHubLogReader(options: { connectionString: string; eventHubName: string; consumerGroup: string }): LogReader {
+  return async ({ partitionId, afterSequence, beforeSequence }, onMessages) => {
+    const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        let heardAt = Date.now()
+        const subscription = client.subscribe(
+          partitionId,
+          {
+            async processEvents(events) {
+              const wanted = events.filter(({ sequenceNumber }) => sequenceNumber > afterSequence && sequenceNumber < beforeSequence)
+              if (wanted.length > 0) {
+                heardAt = Date.now()
+                await onMessages(wanted.map(messageFromEvent))
+              }
+              const last = events.at(-1)?.sequenceNumber
+              if (last !== undefined && last >= beforeSequence - 1) finish()
+              else if (Date.now() - heardAt > idleMsMax) finish(new Error(`the log of partition ${partitionId} fell silent before sequence number ${beforeSequence}`))
+            },
+            async processError(error) {
+              finish(error)
+            },
+          },
+          {
+            startPosition: afterSequence < 0 ? earliestEventPosition : { sequenceNumber: afterSequence, isInclusive: false },
+            maxBatchSize: 200,
+            maxWaitTimeInSeconds: 1,
+            skipParsingBodyAsJson: true,
+          },
+        )
+        const finish = (error?: Error) => {
+          void subscription.close().then(() => (error ? reject(error) : resolve()), reject)
+        }
+      })
+    } finally {
+      await client.close()
+    }
+  }
+}

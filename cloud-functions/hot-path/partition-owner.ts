@@ -1,0 +1,98 @@
+/**
+ * Owns one partition: holds its state in memory, catches up from the log when there is a hole between the state and
+ * the batch, writes effects before state, and lets go of the state whenever a write fails. The trigger moves its
+ * checkpoint even after an exception; the hole that leaves is read again from the log with the next batch.
+ */
+import type { Compression } from '../../contract/telemetry/telemetry.ts'
+import { loadPartition, savePartition, writeEffects } from '../store/hot-path-store.ts'
+import type { Tables } from '../store/tables.ts'
+import { foldMessage, noEffects } from './fold.ts'
+import type { LoggedMessage, PartitionState } from './fold.ts'
+import type { LogReader } from './log-reader.ts'
+
+/** How much of the log a cold start reads again at most, against how often state is written. */
+const saveEveryMs = 2_000
+
+type Held = {
+  readonly state: PartitionState
+  etag: string | undefined
+  savedMs: number
+  readonly unsaved: Set<string>
+}
+
+export type PartitionOwnerOptions = {
+  readonly partitionId: string
+  readonly tables: Tables
+  readonly readLog: LogReader
+  readonly compression: Compression
+  readonly nowMs: () => number
+  readonly warn: (text: string) => void
+}
+
+export class PartitionOwner {
+  readonly #options: PartitionOwnerOptions
+  #held: Held | undefined
+  #queue: Promise<unknown> = Promise.resolve()
+
+  constructor(options: PartitionOwnerOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Folds a batch and writes what follows from it.
+   * @returns ids of the alerts whose history grew
+   * @throws when the store or the log fails: the same batch may be given again
+   */
+  process(messages: readonly LoggedMessage[]): Promise<string[]> {
+    // The trigger hands over one batch of a partition at a time; the queue keeps that true if it ever does not.
+    const result = this.#queue.then(() => this.#process(messages))
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #process(messages: readonly LoggedMessage[]): Promise<string[]> {
+    const first = messages[0]
+    if (!first) return []
+    const alertIds = new Set<string>()
+    try {
+      const held = (this.#held ??= await this.#load())
+      await this.#catchUp(held, first.sequenceNumber, alertIds)
+      await this.#apply(held, messages, alertIds)
+      return [...alertIds]
+    } catch (error) {
+      this.#held = undefined
+      throw error
+    }
+  }
+
+  async #load(): Promise<Held> {
+    const { tables, partitionId, warn } = this.#options
+    const { state, etag, unreadable } = await loadPartition(tables, partitionId)
+    if (unreadable.length > 0) warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
+    return { state, etag, savedMs: 0, unsaved: new Set() }
+  }
+
+  async #catchUp(held: Held, beforeSequence: number, alertIds: Set<string>): Promise<void> {
+    const afterSequence = held.state.appliedSequence
+    if (afterSequence + 1 >= beforeSequence) return
+    const { partitionId, readLog, warn } = this.#options
+    await readLog({ partitionId, afterSequence, beforeSequence }, (missed) => this.#apply(held, missed, alertIds))
+    if (held.state.appliedSequence < beforeSequence - 1) {
+      warn(`partition ${partitionId}: the log no longer holds sequence numbers ${held.state.appliedSequence + 1} to ${beforeSequence - 1}`)
+    }
+  }
+
+  async #apply(held: Held, messages: readonly LoggedMessage[], alertIds: Set<string>): Promise<void> {
+    const { tables, partitionId, compression, nowMs } = this.#options
+    const effects = noEffects()
+    for (const message of messages) foldMessage(held.state, message, compression, effects)
+    await writeEffects(tables, partitionId, held.state, effects)
+    for (const { event } of effects.alertEvents) alertIds.add(event.alertId)
+    for (const deviceId of effects.touchedDevices) held.unsaved.add(deviceId)
+    if (nowMs() - held.savedMs < saveEveryMs) return
+    const devices = [...held.unsaved].flatMap((deviceId) => held.state.devices.get(deviceId) ?? [])
+    held.etag = await savePartition(tables, partitionId, held.state, devices, held.etag)
+    held.unsaved.clear()
+    held.savedMs = nowMs()
+  }
+}

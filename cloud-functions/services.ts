@@ -1,0 +1,21 @@
+/** What the functions of one worker share: settings and clients, made when first needed, kept while the worker lives. */
+import { readSettings } from './settings.ts'
+import type { AppSettings } from './settings.ts'
+import { openTables } from './store/tables.ts'
+import type { Tables } from './store/tables.ts'
+
+let settings: AppSettings | undefined
+let tables: Promise<Tables> | undefined
+
+export function appSettings(): AppSettings {
+  // Read late: on a cold start Azure replaces the environment before the first invocation.
+  return (settings ??= readSettings(process.env))
+}
+
+export function appTables(): Promise<Tables> {
+  tables ??= openTables(appSettings().AzureWebJobsStorage).catch((error: unknown) => {
+    tables = undefined
+    throw error
+  })
+  return tables
+}

@@ -1,0 +1,144 @@
+/**
+ * Writes what the hot path found out, and its state. Every key follows from the log, so writing twice changes nothing.
+ * The row of the partition carries an ETag that only its present owner knows: an older owner's snapshot is refused.
+ */
+import type { TransactionAction } from '@azure/data-tables'
+import { z } from 'zod'
+import { deviceModel } from '../../contract/device-model.ts'
+import { signalCondition } from '../../detection/device-watch.ts'
+import { ledgerOf } from '../hot-path/device-account.ts'
+import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../hot-path/device-state.ts'
+import type { DeviceState } from '../hot-path/device-state.ts'
+import type { DeadLetter, Effects, PartitionState } from '../hot-path/fold.ts'
+import { encodeSegment } from '../hot-path/open-segment.ts'
+import { appendEvent } from './alert-store.ts'
+import type { DeviceSummary } from './latest-store.ts'
+import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
+import { sequenceKey, tableKey, timeKey } from './table-keys.ts'
+import { hasStatus, intoTransactions, transactionRowsMax } from './tables.ts'
+import type { Tables } from './tables.ts'
+
+/** Another owner has taken the partition, or the store lost its last seconds: the state in memory is void. Reload and go on. */
+export class PartitionLostError extends Error {
+  override readonly name = 'PartitionLostError'
+}
+
+const partitionRowKey = '!partition'
+const PartitionRow = z.looseObject({ etag: z.string(), appliedSequence: z.number() })
+
+export type LoadedPartition = { readonly state: PartitionState; readonly etag: string | undefined; readonly unreadable: string[] }
+
+/** The last snapshot of a partition; empty when there is none, or when it cannot be read and must be rebuilt. */
+export async function loadPartition(tables: Tables, partitionId: string): Promise<LoadedPartition> {
+  const state: PartitionState = { appliedSequence: -1, devices: new Map() }
+  const unreadable: string[] = []
+  let etag: string | undefined
+  for await (const row of tables.hotPathState.listEntities({ queryOptions: { filter: `PartitionKey eq '${partitionKey(partitionId)}'` } })) {
+    if (row.rowKey === partitionRowKey) {
+      const partition = PartitionRow.parse(row)
+      etag = partition.etag
+      state.appliedSequence = partition.appliedSequence
+      continue
+    }
+    try {
+      const device = decodeSnapshot(bytesFromProperties(row))
+      state.devices.set(device.deviceId, device)
+    } catch (error) {
+      if (!(error instanceof UnreadableSnapshotError)) throw error
+      unreadable.push(String(row.rowKey))
+    }
+  }
+  if (unreadable.length === 0) return { state, etag, unreadable }
+  // One unreadable device voids the partition: its state can only be had by folding the log again from its beginning.
+  return { state: { appliedSequence: -1, devices: new Map() }, etag, unreadable }
+}
+
+/** Writes everything that people and other functions read. */
+export async function writeEffects(tables: Tables, partitionId: string, partition: PartitionState, effects: Effects): Promise<void> {
+  for (const { deviceId, segment } of effects.closedSegments) {
+    const rowKey = `${timeKey(segment.openedMs)}-${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
+    await tables.readings.upsertEntity({ partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) }, 'Replace')
+  }
+  for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
+  for (const { sequenceNumber, event } of effects.alertEvents) await appendEvent(tables, event, sequenceKey(sequenceNumber))
+  const latest: TransactionAction[] = []
+  for (const deviceId of effects.touchedDevices) {
+    const device = partition.devices.get(deviceId)
+    if (device) latest.push(['upsert', latestRow(partitionId, device), 'Replace'])
+  }
+  for (const transaction of intoTransactions(latest)) await tables.latest.submitTransaction(transaction)
+}
+
+function latestRow(partitionId: string, device: DeviceState) {
+  const summary: DeviceSummary = {
+    deviceId: device.deviceId,
+    modelId: device.modelId,
+    kind: deviceModel(device.modelId)?.interface.displayName ?? '',
+    lastSeenMs: device.lastSeenMs,
+    ledger: ledgerOf(device.account),
+    signals: [...device.latest].map(([signal, { timeMs, value }]) => {
+      const watched = device.watch.signals.get(signal)
+      return { signal, timeMs, value, condition: watched ? signalCondition(watched) : 'learning' }
+    }),
+  }
+  const tail = device.segment ? bytesToProperties(encodeSegment(device.segment)) : {}
+  return { partitionKey: partitionKey(partitionId), rowKey: tableKey(device.deviceId), summary: JSON.stringify(summary), ...tail }
+}
+
+async function writeDeadLetter(tables: Tables, partitionId: string, letter: DeadLetter): Promise<void> {
+  const { sequenceNumber, deviceId, reason, detail, arrivedMs, contentType, body } = letter
+  await tables.deadLetters.upsertEntity(
+    {
+      partitionKey: partitionKey(partitionId),
+      rowKey: sequenceKey(sequenceNumber),
+      deviceId,
+      reason,
+      detail: detail.slice(0, 2_000),
+      arrivedMs,
+      contentType,
+      bodyLength: body.length,
+      ...bytesToProperties(body.subarray(0, deadLetterBytesMax)),
+    },
+    'Replace',
+  )
+}
+
+/** A message larger than this is kept in part; IoT Hub takes 256 KB. */
+const deadLetterBytesMax = 262_144
+
+/**
+ * Writes the states of `devices` and moves the partition's row, in transactions that all depend on its ETag.
+ * @returns the new ETag
+ * @throws PartitionLostError when the row is not as this owner left it
+ */
+export async function savePartition(tables: Tables, partitionId: string, partition: PartitionState, devices: readonly DeviceState[], etag: string | undefined): Promise<string> {
+  const rows: TransactionAction[] = devices.map((device) => [
+    'upsert',
+    { partitionKey: partitionKey(partitionId), rowKey: `d-${tableKey(device.deviceId)}`, ...bytesToProperties(encodeSnapshot(device)) },
+    'Replace',
+  ])
+  const transactions = intoTransactions(rows, transactionRowsMax - 1)
+  if (transactions.length === 0) transactions.push([])
+  let current = etag
+  for (const [index, transaction] of transactions.entries()) {
+    // Only the last transaction moves the sequence number: until then the devices already written are ahead, and skip.
+    const isLast = index === transactions.length - 1
+    const row = { partitionKey: partitionKey(partitionId), rowKey: partitionRowKey, ...(isLast ? { appliedSequence: partition.appliedSequence } : {}) }
+    const guard: TransactionAction =
+      current === undefined ? ['create', { appliedSequence: -1, ...row }] : ['update', row, 'Merge', { etag: current }]
+    try {
+      const { subResponses } = await tables.hotPathState.submitTransaction([guard, ...transaction])
+      current = subResponses[0]?.etag
+    } catch (error) {
+      const isLost = hasStatus(error, 412) || hasStatus(error, 409) || hasStatus(error, 404)
+      if (isLost) throw new PartitionLostError(`partition ${partitionId} has another owner, or the store lost its last seconds`, { cause: error })
+      throw error
+    }
+    if (current === undefined) throw new PartitionLostError(`the store gave no ETag for partition ${partitionId}`)
+  }
+  return current!
+}
+
+function partitionKey(partitionId: string): string {
+  return `p${partitionId.padStart(3, '0')}`
+}

@@ -1,0 +1,79 @@
+/** The read side of devices and their readings. */
+import { z } from 'zod'
+import { LedgerCounts } from '../../contract/ledger.ts'
+import { decodeSegment } from '../hot-path/open-segment.ts'
+import type { Segment } from '../hot-path/open-segment.ts'
+import { quoted } from './alert-store.ts'
+import { bytesFromProperties } from './row-bytes.ts'
+import { tableKey, timeKey } from './table-keys.ts'
+import type { Tables } from './tables.ts'
+
+export const DeviceSummary = z.object({
+  deviceId: z.string(),
+  modelId: z.string(),
+  /** Display name of the model, empty when the model is not known. */
+  kind: z.string(),
+  lastSeenMs: z.number(),
+  ledger: LedgerCounts,
+  signals: z.array(
+    z.object({
+      signal: z.string(),
+      timeMs: z.number(),
+      value: z.number(),
+      condition: z.enum(['learning', 'fine', 'alarm']),
+    }),
+  ),
+})
+export type DeviceSummary = z.infer<typeof DeviceSummary>
+
+const LatestRow = z.looseObject({ summary: z.string() })
+
+export async function listDevices(tables: Tables): Promise<DeviceSummary[]> {
+  const devices: DeviceSummary[] = []
+  for await (const row of tables.latest.listEntities({ queryOptions: { select: ['summary'] } })) {
+    devices.push(DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary)))
+  }
+  return devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
+}
+
+/** A device and its open segment. A device may have moved between partitions: the row seen last counts. */
+export async function readDevice(tables: Tables, deviceId: string): Promise<{ summary: DeviceSummary; tail: Segment | undefined } | undefined> {
+  let found: { summary: DeviceSummary; tail: Segment | undefined } | undefined
+  for await (const row of tables.latest.listEntities({ queryOptions: { filter: `RowKey eq '${quoted(tableKey(deviceId))}'` } })) {
+    const summary = DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary))
+    const bytes = bytesFromProperties(row)
+    if (!found || summary.lastSeenMs > found.summary.lastSeenMs) found = { summary, tail: bytes.length > 0 ? decodeSegment(bytes) : undefined }
+  }
+  return found
+}
+
+/** Closed segments that may hold readings of the span; a segment opens at most `slackMs` before its last reading. */
+export async function readSegments(tables: Tables, deviceId: string, { fromMs, toMs }: { fromMs: number; toMs: number }, slackMs: number): Promise<Segment[]> {
+  const key = quoted(tableKey(deviceId))
+  const filter = `PartitionKey eq '${key}' and RowKey ge '${timeKey(fromMs - slackMs)}' and RowKey lt '${timeKey(toMs + slackMs)}~'`
+  const segments: Segment[] = []
+  for await (const row of tables.readings.listEntities({ queryOptions: { filter } })) segments.push(decodeSegment(bytesFromProperties(row)))
+  return segments
+}
+
+export type StoredDeadLetter = z.infer<typeof DeadLetterRow>
+const DeadLetterRow = z.looseObject({
+  partitionKey: z.string(),
+  rowKey: z.string(),
+  deviceId: z.string(),
+  reason: z.string(),
+  detail: z.string(),
+  arrivedMs: z.number(),
+  contentType: z.string(),
+  bodyLength: z.number(),
+})
+
+export async function listDeadLetters(tables: Tables, limit: number): Promise<(StoredDeadLetter & { preview: string })[]> {
+  const letters: (StoredDeadLetter & { preview: string })[] = []
+  for await (const row of tables.deadLetters.listEntities()) {
+    const { partitionKey, rowKey, deviceId, reason, detail, arrivedMs, contentType, bodyLength } = DeadLetterRow.parse(row)
+    const preview = Buffer.from(bytesFromProperties(row).subarray(0, 200)).toString('utf8')
+    letters.push({ partitionKey, rowKey, deviceId, reason, detail, arrivedMs, contentType, bodyLength, preview })
+  }
+  return letters.sort((a, b) => b.arrivedMs - a.arrivedMs).slice(0, limit)
+}

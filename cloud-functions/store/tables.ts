@@ -1,0 +1,53 @@
+/** The analytics store's tables: opened once a process, created when first needed. */
+import { RestError, TableClient, TableServiceClient } from '@azure/data-tables'
+import type { TransactionAction } from '@azure/data-tables'
+
+const tableNames = ['latest', 'readings', 'alerts', 'alertEvents', 'outbox', 'deadLetters', 'hotPathState'] as const
+export type TableName = (typeof tableNames)[number]
+export type Tables = Readonly<Record<TableName, TableClient>>
+
+/** @param connectionString a storage account's, or Azurite's with its table endpoint over http */
+export async function openTables(connectionString: string): Promise<Tables> {
+  const options = { allowInsecureConnection: /TableEndpoint=http:/i.test(connectionString) }
+  const service = TableServiceClient.fromConnectionString(connectionString, options)
+  await Promise.all(tableNames.map((name) => service.createTable(name)))
+  return Object.fromEntries(tableNames.map((name) => [name, TableClient.fromConnectionString(connectionString, name, options)])) as Record<TableName, TableClient>
+}
+
+/** One transaction takes 100 rows of one partition key and 4 MiB. */
+export const transactionRowsMax = 100
+const transactionBytesMax = 3_500_000
+
+/** Splits actions of one partition key into transactions within the limits. `sizeOf` gives a row's bytes. */
+export function intoTransactions(actions: readonly TransactionAction[], rowsMax = transactionRowsMax): TransactionAction[][] {
+  const transactions: TransactionAction[][] = []
+  let current: TransactionAction[] = []
+  let bytes = 0
+  for (const action of actions) {
+    const size = rowBytes(action)
+    if (current.length > 0 && (current.length >= rowsMax || bytes + size > transactionBytesMax)) {
+      transactions.push(current)
+      current = []
+      bytes = 0
+    }
+    current.push(action)
+    bytes += size
+  }
+  if (current.length > 0) transactions.push(current)
+  return transactions
+}
+
+function rowBytes(action: TransactionAction): number {
+  let bytes = 200
+  for (const value of Object.values(action[1])) {
+    // Binary travels as base64.
+    if (value instanceof Uint8Array) bytes += value.length * 1.34
+    else if (typeof value === 'string') bytes += value.length * 2
+    else bytes += 16
+  }
+  return bytes
+}
+
+export function hasStatus(error: unknown, statusCode: number): boolean {
+  return error instanceof RestError && error.statusCode === statusCode
+}

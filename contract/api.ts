@@ -1,0 +1,84 @@
+/** What the HTTP API under /api/v1 answers; the page and its tests read by these shapes. Times in milliseconds since 1970 unless a name ends in `At`. */
+import { z } from 'zod'
+import { Alert, AlertState } from './alert.ts'
+import { LedgerCounts } from './ledger.ts'
+
+export const Health = z.object({ status: z.literal('ok'), devices: z.number(), lastReading: z.string().nullable(), signedIn: z.boolean() })
+export type Health = z.infer<typeof Health>
+
+export const SignalView = z.object({
+  signal: z.string(),
+  name: z.string(),
+  unit: z.string(),
+  timeMs: z.number(),
+  value: z.number(),
+  condition: z.enum(['learning', 'fine', 'alarm']),
+  limits: z.array(z.object({ limit: z.number(), direction: z.enum(['above', 'below']) })),
+})
+export type SignalView = z.infer<typeof SignalView>
+
+export const DeviceView = z.object({
+  deviceId: z.string(),
+  modelId: z.string(),
+  /** Display name of the model, empty when it is not known. */
+  kind: z.string(),
+  lastSeenMs: z.number(),
+  /** Every device is in exactly one of these. */
+  condition: z.enum(['no-data', 'alarm', 'learning', 'fine']),
+  signals: z.array(SignalView),
+  ledger: LedgerCounts,
+})
+export type DeviceView = z.infer<typeof DeviceView>
+
+export const DeviceList = z.object({ devices: z.array(DeviceView) })
+
+export const AlertView = Alert.extend({
+  deviceKind: z.string(),
+  signalName: z.string(),
+  unit: z.string(),
+  /** Why it was raised, in a sentence. */
+  explanation: z.string(),
+  rationale: z.object({ cause: z.string(), consequence: z.string(), action: z.string(), respondWithinMin: z.number() }),
+})
+export type AlertView = z.infer<typeof AlertView>
+
+export const AlertList = z.object({ alerts: z.array(AlertView) })
+
+export const AlertDetail = AlertView.extend({
+  history: z.array(z.looseObject({ kind: z.enum(['raised', 'escalated', 'returned', 'acknowledged']), atMs: z.number(), by: z.string().optional(), note: z.string().optional(), why: z.string().optional() })),
+  deliveries: z.array(z.object({ transition: z.string(), status: z.enum(['waiting', 'delivered', 'given-up']), attempts: z.number(), lastError: z.string(), workOrder: z.string() })),
+})
+export type AlertDetail = z.infer<typeof AlertDetail>
+
+export const ReadingsView = z.object({
+  deviceId: z.string(),
+  signal: z.string(),
+  from: z.number(),
+  to: z.number(),
+  /** Width of a point. */
+  resolutionMs: z.number(),
+  timesMs: z.array(z.number()),
+  min: z.array(z.number()),
+  max: z.array(z.number()),
+  mean: z.array(z.number()),
+  count: z.array(z.number()),
+})
+export type ReadingsView = z.infer<typeof ReadingsView>
+
+export const LedgerView = z.object({ total: LedgerCounts, devices: z.array(LedgerCounts.extend({ deviceId: z.string() })) })
+export type LedgerView = z.infer<typeof LedgerView>
+
+export const DeadLetterView = z.object({
+  id: z.string(),
+  arrivedAt: z.string(),
+  deviceId: z.string(),
+  reason: z.string(),
+  detail: z.string(),
+  contentType: z.string(),
+  bodyLength: z.number(),
+  preview: z.string(),
+})
+export type DeadLetterView = z.infer<typeof DeadLetterView>
+export const DeadLetterList = z.object({ deadLetters: z.array(DeadLetterView) })
+
+export const AlertStateFilter = z.enum(['open', 'all', ...AlertState.options])

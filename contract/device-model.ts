@@ -1,0 +1,95 @@
+/**
+ * A device model says what a kind of device measures and what may go wrong with it: a DTDL v3 interface,
+ * the precision and deadband of each signal, and a rationalisation record (ISA-18.2) for each alarm.
+ * A new kind of device is one more JSON file in `models/`.
+ */
+import { z } from 'zod'
+import centrifugalPump from './models/centrifugal-pump.json' with { type: 'json' }
+import computer from './models/computer.json' with { type: 'json' }
+import industrialOven from './models/industrial-oven.json' with { type: 'json' }
+import reciprocatingCompressor from './models/reciprocating-compressor.json' with { type: 'json' }
+
+export const Priority = z.enum(['critical', 'high', 'medium', 'low'])
+export type Priority = z.infer<typeof Priority>
+
+/** Cause, consequence, action: what an operator must know beside the number. */
+const Rationale = z.object({
+  signal: z.string(),
+  priority: Priority,
+  cause: z.string(),
+  consequence: z.string(),
+  action: z.string(),
+  respondWithinMin: z.number().int().positive(),
+})
+
+const LimitAlarm = Rationale.extend({
+  condition: z.enum(['high-high', 'low-low']),
+  limit: z.number(),
+  direction: z.enum(['above', 'below']),
+})
+
+const UnusualAlarm = Rationale.extend({ condition: z.literal('unusual') })
+
+export const AlarmRecord = z.discriminatedUnion('condition', [LimitAlarm, UnusualAlarm])
+export type AlarmRecord = z.infer<typeof AlarmRecord>
+export type LimitAlarm = z.infer<typeof LimitAlarm>
+
+const SignalModel = z.object({
+  unit: z.string(),
+  /** Decimals that carry information; the rest is noise of the conversion. */
+  decimals: z.number().int().min(0).max(9),
+  /** Changes narrower than this, in the signal's unit, are not worth sending. */
+  deadband: z.number().nonnegative(),
+})
+export type SignalModel = z.infer<typeof SignalModel>
+
+const DtdlContent = z.looseObject({ name: z.string(), displayName: z.string() })
+
+export const DeviceModel = z.object({
+  interface: z.looseObject({
+    '@id': z.string().regex(/^dtmi:[A-Za-z0-9_:]+;[1-9][0-9]*$/),
+    displayName: z.string(),
+    description: z.string(),
+    contents: z.array(DtdlContent),
+  }),
+  signals: z.record(z.string(), SignalModel),
+  alarms: z.array(AlarmRecord),
+})
+export type DeviceModel = z.infer<typeof DeviceModel>
+
+const models: ReadonlyMap<string, DeviceModel> = new Map(
+  [centrifugalPump, computer, industrialOven, reciprocatingCompressor].map((file) => {
+    const model = DeviceModel.parse(file)
+    return [model.interface['@id'], model]
+  }),
+)
+
+/** The model with this DTMI, or undefined: a device without a known model is stored and watched, but has no limits. */
+export function deviceModel(modelId: string | undefined): DeviceModel | undefined {
+  return modelId === undefined ? undefined : models.get(modelId)
+}
+
+export function deviceModels(): DeviceModel[] {
+  return [...models.values()]
+}
+
+/** The name a person reads for a signal; the wire name when the model does not know it. */
+export function signalDisplayName(model: DeviceModel | undefined, signal: string): string {
+  return model?.interface.contents.find((content) => content.name === signal)?.displayName ?? signal
+}
+
+/** What is known about an unusual value of a signal; a general record when the model has none. */
+export function unusualAlarm(model: DeviceModel | undefined, signal: string): AlarmRecord {
+  const record = model?.alarms.find((alarm) => alarm.signal === signal && alarm.condition === 'unusual')
+  return (
+    record ?? {
+      signal,
+      condition: 'unusual',
+      priority: 'low',
+      cause: 'Not known: this signal has no rationalisation record',
+      consequence: 'Not known',
+      action: 'Compare with the other signals of the device and look at the machine',
+      respondWithinMin: 480,
+    }
+  )
+}

@@ -1,0 +1,134 @@
+/**
+ * The packed batch: what the edge sends upstream. Many devices in one message, columns per signal, what was
+ * filtered summed up beside what passed; deflated only when that is smaller; version byte first, CRC-32 last.
+ *
+ *     version:1 flags:1 body crc32:4        flags bit 0: the body is deflated (raw)
+ *     body  = cutAtMs, count, block…
+ *     block = deviceId bootId modelId fromSeq toSeq-fromSeq receivedSeq-toSeq, series…, rejected…
+ */
+import { crc32 } from './crc32.ts'
+import { readColumns, writeColumns } from './columns.ts'
+import { MalformedTelemetryError } from './malformed.ts'
+import { readingCount, telemetryLimits } from './telemetry.ts'
+import type { Compression, DeviceBlock, FilteredSummary, RejectedRange, Series } from './telemetry.ts'
+import { ByteReader, ByteWriter } from './varint.ts'
+
+export const packedBatchContentType = 'application/vnd.millwright.packed'
+const version = 1
+const deflatedFlag = 1
+const frameBytes = 2 + 4
+
+export type PackedBatch = {
+  /** The edge's clock when it closed the batch, milliseconds. */
+  readonly cutAtMs: number
+  readonly blocks: readonly DeviceBlock[]
+}
+
+export function encodePackedBatch(batch: PackedBatch, compression: Compression): Uint8Array {
+  const body = new ByteWriter()
+  body.uint(batch.cutAtMs)
+  body.uint(batch.blocks.length)
+  for (const block of batch.blocks) writeBlock(body, block, batch.cutAtMs)
+  const plain = body.finish()
+  const deflated = compression.deflateRaw(plain)
+  const isSmaller = deflated.length < plain.length
+  const frame = new ByteWriter()
+  frame.byte(version)
+  frame.byte(isSmaller ? deflatedFlag : 0)
+  frame.raw(isSmaller ? deflated : plain)
+  frame.uint32(crc32(frame.finish()))
+  return frame.finish()
+}
+
+/** @throws MalformedTelemetryError for anything but an undamaged batch within the limits. */
+export function decodePackedBatch(bytes: Uint8Array, compression: Compression): PackedBatch {
+  if (bytes.length < frameBytes) throw new MalformedTelemetryError('malformed-batch', `only ${bytes.length} bytes`)
+  if (bytes[0] !== version) {
+    throw new MalformedTelemetryError('malformed-batch', `version ${bytes[0]} of the packed batch, this program reads ${version}`)
+  }
+  const end = bytes.length - 4
+  const expected = new DataView(bytes.buffer, bytes.byteOffset).getUint32(end, true)
+  if (crc32(bytes, end) !== expected) throw new MalformedTelemetryError('malformed-batch', 'the checksum does not match')
+  const body = bytes.subarray(2, end)
+  const plain = bytes[1]! & deflatedFlag ? inflate(body, compression) : body
+  const reader = new ByteReader(plain)
+  const cutAtMs = reader.uint()
+  const blocks: DeviceBlock[] = []
+  let readings = 0
+  for (let count = reader.count(); count > 0; count--) {
+    const block = readBlock(reader, cutAtMs)
+    readings += readingCount(block)
+    if (readings > telemetryLimits.readingsMax) throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
+    blocks.push(block)
+  }
+  if (reader.remaining > 0) throw new MalformedTelemetryError('malformed-batch', `${reader.remaining} bytes after the last block`)
+  return { cutAtMs, blocks }
+}
+
+function inflate(body: Uint8Array, compression: Compression): Uint8Array {
+  try {
+    return compression.inflateRaw(body, telemetryLimits.inflatedBytesMax)
+  } catch (error) {
+    throw new MalformedTelemetryError('malformed-batch', 'the deflated body cannot be inflated within its limit', { cause: error })
+  }
+}
+
+function writeBlock(writer: ByteWriter, block: DeviceBlock, baseTimeMs: number): void {
+  writer.text(block.deviceId)
+  writer.text(block.bootId)
+  writer.text(block.modelId)
+  writer.uint(block.fromSeq)
+  writer.uint(block.toSeq + 1 - block.fromSeq)
+  writer.uint(block.receivedSeq - block.toSeq)
+  writer.uint(block.series.length)
+  for (const series of block.series) {
+    writer.text(series.signal)
+    writeColumns(writer, series, baseTimeMs)
+    writer.uint(series.filtered?.count ?? 0)
+    if (series.filtered) writeFiltered(writer, series.filtered, baseTimeMs)
+  }
+  writer.uint(block.rejected.length)
+  for (const range of block.rejected) {
+    writer.uint(range.seq)
+    writer.uint(range.count)
+    writer.text(range.reason)
+  }
+}
+
+function writeFiltered(writer: ByteWriter, filtered: FilteredSummary, baseTimeMs: number): void {
+  writer.int(filtered.lastTimeMs - baseTimeMs)
+  writer.float64(filtered.min)
+  writer.float64(filtered.max)
+  writer.float64(filtered.mean)
+}
+
+function readBlock(reader: ByteReader, baseTimeMs: number): DeviceBlock {
+  const deviceId = reader.text()
+  const bootId = reader.text()
+  const modelId = reader.text()
+  const fromSeq = reader.uint()
+  const toSeq = fromSeq + reader.uint() - 1
+  const receivedSeq = toSeq + reader.uint()
+  const series: Series[] = []
+  for (let count = reader.count(); count > 0; count--) {
+    const signal = reader.text()
+    if (signal.length > telemetryLimits.signalNameCharsMax) throw new MalformedTelemetryError('malformed-batch', 'a signal name is too long')
+    const columns = readColumns(reader, baseTimeMs)
+    const filteredReadings = reader.uint()
+    series.push(
+      filteredReadings > 0 ? { signal, ...columns, filtered: readFiltered(reader, filteredReadings, baseTimeMs) } : { signal, ...columns },
+    )
+  }
+  const rejected: RejectedRange[] = []
+  for (let count = reader.count(); count > 0; count--) {
+    rejected.push({ seq: reader.uint(), count: reader.uint(), reason: reader.text() })
+  }
+  return { deviceId, bootId, modelId, fromSeq, toSeq, receivedSeq, series, rejected }
+}
+
+function readFiltered(reader: ByteReader, count: number, baseTimeMs: number): FilteredSummary {
+  const lastTimeMs = baseTimeMs + reader.int()
+  const [min, max, mean] = [reader.float64(), reader.float64(), reader.float64()]
+  if (![min, max, mean].every(Number.isFinite)) throw new MalformedTelemetryError('not-finite', 'a filtered summary is NaN or infinite')
+  return { count, min, max, mean, lastTimeMs }
+}

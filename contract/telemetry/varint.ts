@@ -1,0 +1,146 @@
+/** LEB128 integers up to 2^53, signed ones by zigzag, and short UTF-8 strings, over a growing byte buffer. */
+import { MalformedTelemetryError } from './malformed.ts'
+
+const utf8Encoder = new TextEncoder()
+const utf8Decoder = new TextDecoder('utf-8', { fatal: true })
+
+export class ByteWriter {
+  #bytes = new Uint8Array(1024)
+  length = 0
+
+  byte(value: number): void {
+    this.#reserve(1)
+    this.#bytes[this.length++] = value
+  }
+
+  uint(value: number): void {
+    this.#reserve(10)
+    let rest = value
+    while (rest >= 0x80) {
+      this.#bytes[this.length++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.#bytes[this.length++] = rest
+  }
+
+  int(value: number): void {
+    // Zigzag without 32-bit operators: times and scaled values exceed them.
+    this.uint(value < 0 ? -2 * value - 1 : 2 * value)
+  }
+
+  float64(value: number): void {
+    this.#reserve(8)
+    new DataView(this.#bytes.buffer).setFloat64(this.length, value, true)
+    this.length += 8
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4)
+    new DataView(this.#bytes.buffer).setUint32(this.length, value, true)
+    this.length += 4
+  }
+
+  text(value: string): void {
+    this.bytes(utf8Encoder.encode(value))
+  }
+
+  /** Length, then the bytes. */
+  bytes(value: Uint8Array): void {
+    this.uint(value.length)
+    this.raw(value)
+  }
+
+  raw(value: Uint8Array): void {
+    this.#reserve(value.length)
+    this.#bytes.set(value, this.length)
+    this.length += value.length
+  }
+
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.length)
+  }
+
+  #reserve(count: number): void {
+    if (this.length + count <= this.#bytes.length) return
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + count))
+    grown.set(this.#bytes)
+    this.#bytes = grown
+  }
+}
+
+export class ByteReader {
+  readonly #bytes: Uint8Array
+  readonly #end: number
+  position: number
+
+  constructor(bytes: Uint8Array, position = 0, end = bytes.length) {
+    this.#bytes = bytes
+    this.position = position
+    this.#end = end
+  }
+
+  get remaining(): number {
+    return this.#end - this.position
+  }
+
+  byte(): number {
+    this.#need(1)
+    return this.#bytes[this.position++]!
+  }
+
+  uint(): number {
+    let value = 0
+    let factor = 1
+    for (let count = 0; count < 8; count++) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * factor
+      if (byte < 0x80) {
+        if (value > Number.MAX_SAFE_INTEGER) break
+        return value
+      }
+      factor *= 0x80
+    }
+    throw new MalformedTelemetryError('malformed-batch', 'an integer is longer than 53 bits')
+  }
+
+  int(): number {
+    const zigzag = this.uint()
+    return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2
+  }
+
+  float64(): number {
+    this.#need(8)
+    const value = new DataView(this.#bytes.buffer, this.#bytes.byteOffset).getFloat64(this.position, true)
+    this.position += 8
+    return value
+  }
+
+  /** A count of things that take at least one byte each, so that a lying count cannot allocate memory. */
+  count(): number {
+    const count = this.uint()
+    if (count > this.remaining) {
+      throw new MalformedTelemetryError('malformed-batch', `a count of ${count} exceeds the ${this.remaining} bytes left`)
+    }
+    return count
+  }
+
+  text(): string {
+    const bytes = this.take(this.count())
+    try {
+      return utf8Decoder.decode(bytes)
+    } catch {
+      throw new MalformedTelemetryError('malformed-batch', 'a name is not UTF-8')
+    }
+  }
+
+  take(count: number): Uint8Array {
+    this.#need(count)
+    const bytes = this.#bytes.subarray(this.position, this.position + count)
+    this.position += count
+    return bytes
+  }
+
+  #need(count: number): void {
+    if (this.remaining < count) throw new MalformedTelemetryError('malformed-batch', 'the batch ends in the middle')
+  }
+}

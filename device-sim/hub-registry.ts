@@ -1,0 +1,115 @@
+/** Registers devices with a hub over its documented REST API, so that a simulator can start against an empty one. */
+import https from 'node:https'
+import { z } from 'zod'
+import { parseConnectionString } from '../contract/connection.ts'
+import { sharedAccessSignature } from './device-credentials.ts'
+
+const apiVersion = '2021-04-12'
+const tokenMs = 600_000
+const timeoutMs = 20_000
+/** The service takes a hundred a request. */
+const bulkMax = 100
+
+const Identity = z.looseObject({
+  deviceId: z.string(),
+  deviceScope: z.string().optional(),
+  authentication: z.looseObject({ symmetricKey: z.looseObject({ primaryKey: z.string() }) }),
+})
+export type RegisteredDevice = { readonly deviceId: string; readonly key: string; readonly deviceScope: string | undefined }
+
+/** The hub refused or could not be reached. `retryable` says whether trying again can help. */
+export class HubRegistryError extends Error {
+  override readonly name = 'HubRegistryError'
+  readonly retryable: boolean
+  readonly status: number
+  constructor(message: string, status: number, options?: ErrorOptions) {
+    super(message, options)
+    this.status = status
+    this.retryable = status === 429 || status >= 500
+  }
+}
+
+export class HubRegistry {
+  readonly hubHost: string
+  readonly #keyName: string
+  readonly #key: string
+  readonly #ca: string | undefined
+
+  /** @param connectionString of a policy with registry rights @param ca PEM, for a hub whose authority the system does not know */
+  constructor(connectionString: string, ca?: string) {
+    this.#ca = ca
+    const fields = parseConnectionString(connectionString, ['HostName', 'SharedAccessKeyName', 'SharedAccessKey'])
+    this.hubHost = fields.get('hostname')!
+    this.#keyName = fields.get('sharedaccesskeyname')!
+    this.#key = fields.get('sharedaccesskey')!
+  }
+
+  /** Devices with their keys; those not registered yet are, as children of `deviceScope` if one is given. */
+  async ensureDevices(deviceIds: readonly string[], deviceScope?: string): Promise<RegisteredDevice[]> {
+    const found = await Promise.all(deviceIds.map((deviceId) => this.get(deviceId)))
+    const missing = deviceIds.filter((_, index) => found[index] === undefined)
+    for (let start = 0; start < missing.length; start += bulkMax) {
+      const devices = missing.slice(start, start + bulkMax).map((id) => ({ id, importMode: 'create', status: 'enabled', ...(deviceScope === undefined ? {} : { deviceScope }) }))
+      await this.#call('POST', '/devices', devices)
+    }
+    const created = await Promise.all(missing.map((deviceId) => this.get(deviceId)))
+    const byId = new Map([...found, ...created].flatMap((device) => (device ? [[device.deviceId, device]] : [])))
+    return deviceIds.map((deviceId) => {
+      const device = byId.get(deviceId)
+      if (!device) throw new HubRegistryError(`the hub did not register '${deviceId}'`, 0)
+      return device
+    })
+  }
+
+  async get(deviceId: string): Promise<RegisteredDevice | undefined> {
+    const body = await this.#call('GET', `/devices/${encodeURIComponent(deviceId)}`, undefined, 404)
+    return body === undefined ? undefined : toDevice(body)
+  }
+
+  /** Registers an edge device unless it is there. */
+  async ensureEdgeDevice(deviceId: string): Promise<RegisteredDevice> {
+    const found = await this.get(deviceId)
+    return found ?? toDevice(await this.#call('PUT', `/devices/${encodeURIComponent(deviceId)}`, { deviceId, capabilities: { iotEdge: true } }))
+  }
+
+  /** Deploys modules to one edge device. @param content `{ modulesContent }` of a deployment manifest */
+  async deploy(deviceId: string, content: unknown): Promise<void> {
+    await this.#call('POST', `/devices/${encodeURIComponent(deviceId)}/applyConfigurationContent`, content)
+  }
+
+  async #call(method: string, path: string, body?: unknown, absentStatus?: number): Promise<unknown> {
+    const authorization = sharedAccessSignature(this.hubHost, this.#key, Date.now() + tokenMs, this.#keyName)
+    let response: { status: number; text: string }
+    try {
+      response = await request(`https://${this.hubHost}${path}?api-version=${apiVersion}`, { method, authorization, body: body === undefined ? '' : JSON.stringify(body), ca: this.#ca })
+    } catch (error) {
+      throw new HubRegistryError(`the hub '${this.hubHost}' cannot be reached: ${error instanceof Error ? error.message : String(error)}`, 503, { cause: error })
+    }
+    const { status, text } = response
+    if (status === absentStatus) return undefined
+    if (status >= 300) throw new HubRegistryError(`the hub answered ${status} to ${method} ${path}: ${text.slice(0, 300)}`, status)
+    return text === '' ? undefined : JSON.parse(text)
+  }
+}
+
+/** `fetch` takes no certificate authority of its own, and that of a local cloud is not the system's. */
+function request(url: string, { method, authorization, body, ca }: { method: string; authorization: string; body: string; ca: string | undefined }): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const options = { method, headers: { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }, timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) }
+    const outgoing = https.request(url, options, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk: string) => (text += chunk))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+      response.on('error', reject)
+    })
+    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+    outgoing.on('error', reject)
+    outgoing.end(body)
+  })
+}
+
+function toDevice(body: unknown): RegisteredDevice {
+  const { deviceId, deviceScope, authentication } = Identity.parse(body)
+  return { deviceId, deviceScope, key: authentication.symmetricKey.primaryKey }
+}

@@ -1,0 +1,40 @@
+/** What every simulated machine has in common: it is stepped through time, under load, with or without a fault. */
+import type { Random } from '../random.ts'
+
+/** How far a fault has grown, from 0 (none) to 1 (full). */
+export type FaultSeverity = number
+
+export type Machine = {
+  readonly modelId: string
+  /** Kinds of physical fault this machine can have. */
+  readonly faultKinds: readonly string[]
+  /** Advances by `stepS` seconds and reads the sensors. */
+  step(stepS: number, fault: { readonly kind: string; readonly severity: FaultSeverity } | undefined): Record<string, number>
+}
+
+export type MachineFactory = (random: Random) => Machine
+
+/**
+ * A slowly varying demand around a mean: a daily-life load without steps, from two slow waves and a mean-reverting
+ * random walk. Relative, 1 is nominal.
+ */
+export function slowDemand(random: Random, mean: number): (stepS: number) => number {
+  const phases = [random.next() * 2 * Math.PI, random.next() * 2 * Math.PI]
+  let elapsedS = random.next() * 10_000
+  let walk = 0
+  return (stepS) => {
+    elapsedS += stepS
+    walk += -walk * Math.min(1, stepS / 300) + 0.0008 * Math.sqrt(stepS) * random.normal()
+    return mean + 0.04 * Math.sin((2 * Math.PI * elapsedS) / 2_400 + phases[0]!) + 0.02 * Math.sin((2 * Math.PI * elapsedS) / 900 + phases[1]!) + walk
+  }
+}
+
+/** First-order lag: moves `value` towards `target` with time constant `tauS`. Exact for any step. */
+export function lag(value: number, target: number, stepS: number, tauS: number): number {
+  return target + (value - target) * Math.exp(-stepS / tauS)
+}
+
+/** How much of a fault shows, at a moment between its onset and its end. */
+export function severityAt(elapsedS: number, rampS: number): FaultSeverity {
+  return elapsedS <= 0 ? 0 : Math.min(1, elapsedS / rampS)
+}

@@ -1,0 +1,64 @@
+/** Entry of the device bundle: the agent that reads this computer, configured as the Azure samples are. */
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+import { runSdkAgent } from './agents/sdk-agent.ts'
+import { parseDeviceConnectionString } from './device-credentials.ts'
+import { ThisComputer } from './sensors/this-computer.ts'
+
+const AgentSettings = z.object({
+  IOTHUB_DEVICE_CONNECTION_STRING: z.string().transform((text, context) => {
+    try {
+      return parseDeviceConnectionString(text)
+    } catch (error) {
+      context.issues.push({ code: 'custom', input: '(not shown: it holds a key)', message: error instanceof Error ? error.message : String(error) })
+      return z.NEVER
+    }
+  }),
+  /** File with the certificate authority of a local cloud or gateway. */
+  IOTHUB_CA_FILE: z
+    .string()
+    .optional()
+    .transform((file, context) => {
+      if (file === undefined) return undefined
+      try {
+        return readFileSync(file, 'utf8')
+      } catch (error) {
+        context.issues.push({ code: 'custom', input: file, message: error instanceof Error ? error.message : String(error) })
+        return z.NEVER
+      }
+    }),
+  AGENT_INTERVAL_MS: z.coerce.number().int().min(100).max(3_600_000).default(2_000),
+})
+
+const log = (event: string, fields: Record<string, unknown>) => process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'agent', event, ...fields })}\n`)
+
+async function main(): Promise<void> {
+  const settings = AgentSettings.safeParse(process.env)
+  if (!settings.success) {
+    process.stderr.write(`cannot start the agent, its settings are wrong:\n${z.prettifyError(settings.error)}\n`)
+    process.exit(2)
+  }
+  const { IOTHUB_DEVICE_CONNECTION_STRING: credentials, IOTHUB_CA_FILE: ca, AGENT_INTERVAL_MS: everyMs } = settings.data
+  const stopping = new AbortController()
+  for (const event of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(event, () => stopping.abort())
+  const computer = new ThisComputer()
+  const first = await computer.read(Date.now())
+  log('started', { device: credentials.deviceId, signals: Object.keys(first) })
+  // Started by a supervisor: it waits for this.
+  process.send?.({ kind: 'ready', details: { device: credentials.deviceId } })
+  const counts = await runSdkAgent({
+    credentials: { ...credentials, ca },
+    modelId: 'dtmi:millwright:Computer;1',
+    everyMs,
+    read: (nowMs) => computer.read(nowMs),
+    signal: stopping.signal,
+    onError: (error) => log('error', { error: error.message }),
+  })
+  log('stopped', { ...counts })
+  process.exit(0)
+}
+
+main().catch((error: unknown) => {
+  log('failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  process.exit(1)
+})

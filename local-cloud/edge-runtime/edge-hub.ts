@@ -1,0 +1,199 @@
+/**
+ * edgeHub: a gateway that devices and modules connect to as if it were the hub. Messages are stored first, acknowledged
+ * then, and routed by the deployment; twins are the hub's own, asked for on the client's behalf.
+ */
+import { admitByToken } from '../iot-hub/device-credentials.ts'
+import type { Credentials } from '../iot-hub/device-credentials.ts'
+import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/mqtt-server-connection.ts'
+import { formatPropertyBag } from '../mqtt/property-bag.ts'
+import { topics } from '../mqtt/topics.ts'
+import type { Subscription } from '../mqtt/topics.ts'
+import type { EdgeMessage } from './edge-message.ts'
+import type { EdgeRoute, Endpoint } from './routes.ts'
+import type { EdgeDevice, EdgeScope } from './scope.ts'
+import type { StoreAndForward } from './store-and-forward.ts'
+import { UpstreamLink } from './upstream.ts'
+
+export type EdgeHubOptions = {
+  readonly edge: EdgeDevice
+  readonly scope: EdgeScope
+  readonly store: StoreAndForward
+  readonly nowMs: () => number
+  readonly log: (event: string, fields: Record<string, unknown>) => void
+}
+
+type Client = { readonly link: DeviceLink; readonly subscriptions: Set<Subscription> }
+
+/** Messages whose route no longer exists or never matched are dropped, as edgeHub does, but counted. */
+export type EdgeHubCounts = { received: number; unrouted: number }
+
+export class EdgeHub implements DeviceBackend {
+  readonly #options: EdgeHubOptions
+  readonly #clients = new Map<string, Client>()
+  readonly #upstream = new Map<string, UpstreamLink>()
+  #routes: readonly EdgeRoute[] = []
+  #timeToLiveS = 7200
+  readonly counts: EdgeHubCounts = { received: 0, unrouted: 0 }
+
+  constructor(options: EdgeHubOptions) {
+    this.#options = options
+  }
+
+  /** Takes the routes of a deployment over and drains the queues they feed. */
+  async applyRoutes(routes: readonly EdgeRoute[], timeToLiveS: number): Promise<void> {
+    this.#routes = routes
+    this.#timeToLiveS = timeToLiveS
+    await this.#options.store.attach('$upstream', this.#queuesOf('$upstream'), (message) => this.#sendUpstream(message))
+    for (const { link, subscriptions } of this.#clients.values()) if (subscriptions.has('module-inputs')) await this.#attachInputs(link)
+  }
+
+  async admit(credentials: Credentials): Promise<Admission> {
+    const { scope, nowMs } = this.#options
+    const find = (identity: Identity) => {
+      const known = scope.get(identity)
+      return known && { status: known.status, ...known.authentication.symmetricKey }
+    }
+    const admit = () => admitByToken(credentials, { isOwnHost: () => true, find, nowMs })
+    const admission = admit()
+    if (admission.accepted) return admission
+    // Perhaps it was registered, or got a new key, a moment ago.
+    await scope.refresh().catch((error: unknown) => this.#options.log('scope-refresh-failed', { error: String(error) }))
+    return admit()
+  }
+
+  connected(link: DeviceLink): boolean {
+    const name = nameOf(link.identity)
+    const older = this.#clients.get(name)
+    this.#clients.set(name, { link, subscriptions: new Set() })
+    older?.link.close('a newer connection of the same identity')
+    return older !== undefined
+  }
+
+  disconnected(link: DeviceLink): void {
+    const name = nameOf(link.identity)
+    if (this.#clients.get(name)?.link !== link) return
+    this.#clients.delete(name)
+    if (link.identity.moduleId !== undefined) for (const endpoint of this.#inputsOf(link.identity.moduleId)) this.#options.store.detach(endpoint)
+  }
+
+  async telemetry({ link, bag, body }: IncomingTelemetry): Promise<void> {
+    const { deviceId, moduleId } = link.identity
+    const output = bag.system.get('on')
+    const application = Object.fromEntries(bag.application)
+    const system = {
+      connectionDeviceId: deviceId,
+      connectionModuleId: moduleId,
+      contentType: bag.system.get('ct'),
+      contentEncoding: bag.system.get('ce'),
+      messageId: bag.system.get('mid'),
+      correlationId: bag.system.get('cid'),
+    }
+    this.counts.received++
+    const matching = this.#routes.filter((route) => route.matches({ moduleId, output, system, application }))
+    if (matching.length === 0) {
+      this.counts.unrouted++
+      return
+    }
+    const seconds = Math.max(...matching.map(({ timeToLiveS }) => timeToLiveS || this.#timeToLiveS))
+    const message: EdgeMessage = { deviceId, moduleId, system: [...bag.system], application: bag.application.map(([name, value]) => [name, value]), expiresMs: this.#options.nowMs() + seconds * 1000, body }
+    await this.#options.store.append([...new Set(matching.map(queueName))], message)
+  }
+
+  twinGet(link: DeviceLink): Promise<TwinResponse> {
+    return this.#upstreamOf(link.identity).twinRequest((requestId) => `$iothub/twin/GET/?$rid=${requestId}`, Buffer.from(' '))
+  }
+
+  twinReported(link: DeviceLink, body: Buffer): Promise<TwinResponse> {
+    return this.#upstreamOf(link.identity).twinRequest((requestId) => `$iothub/twin/PATCH/properties/reported/?$rid=${requestId}`, body)
+  }
+
+  methodResponse(): void {
+    // Methods are not routed through the gateway yet.
+  }
+
+  subscribed(link: DeviceLink, subscription: Subscription, isOn: boolean): void {
+    const client = this.#clients.get(nameOf(link.identity))
+    if (client?.link !== link) return
+    if (isOn) client.subscriptions.add(subscription)
+    else client.subscriptions.delete(subscription)
+    if (!isOn) return
+    const failed = (error: unknown) => this.#options.log('subscription-failed', { client: nameOf(link.identity), subscription, error: String(error) })
+    if (subscription === 'module-inputs') this.#attachInputs(link).catch(failed)
+    if (subscription === 'desired-properties') {
+      this.#upstreamOf(link.identity)
+        .onDesired((topic, body) => this.#clients.get(nameOf(link.identity))?.link.send(topic, body))
+        .catch(failed)
+    }
+  }
+
+  refused(reason: string, detail: string): void {
+    this.#options.log('refused', { reason, detail })
+  }
+
+  /** An upstream connection of one of the gateway's own identities. */
+  upstreamOf(identity: Identity): UpstreamLink {
+    return this.#upstreamOf(identity)
+  }
+
+  get clientCount(): number {
+    return this.#clients.size
+  }
+
+  async #attachInputs(link: DeviceLink): Promise<void> {
+    const { deviceId, moduleId } = link.identity
+    if (moduleId === undefined) return
+    for (const endpoint of this.#inputsOf(moduleId)) {
+      const input = endpoint.slice(moduleId.length + 1)
+      await this.#options.store.attach(endpoint, this.#queuesOf(endpoint), (message) => link.deliver(topics.moduleInput(deviceId, moduleId, input, inputBag(message)), Buffer.from(message.body)))
+    }
+  }
+
+  #inputsOf(moduleId: string): string[] {
+    const endpoints = this.#routes.map(({ endpoint }) => endpoint).filter((endpoint) => endpoint.kind === 'module-input' && endpoint.moduleId === moduleId)
+    return [...new Set(endpoints.map(endpointName))]
+  }
+
+  #queuesOf(endpoint: string): string[] {
+    const routes = this.#routes.filter((route) => endpointName(route.endpoint) === endpoint).sort((a, b) => a.priority - b.priority)
+    return [...new Set(routes.map(queueName))]
+  }
+
+  async #sendUpstream(message: EdgeMessage): Promise<void> {
+    await this.#upstreamOf({ deviceId: message.deviceId, moduleId: message.moduleId }).send(message)
+  }
+
+  #upstreamOf(identity: Identity): UpstreamLink {
+    const name = nameOf(identity)
+    const known = this.#upstream.get(name)
+    if (known) return known
+    const stored = this.#options.scope.get(identity)
+    if (!stored) throw new Error(`'${name}' is not in the scope of this gateway`)
+    const link = new UpstreamLink(this.#options.edge.hubHost, { ...identity, key: stored.authentication.symmetricKey.primaryKey }, (error) => this.#options.log('upstream-error', { identity: name, error: error.message }))
+    this.#upstream.set(name, link)
+    return link
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#upstream.values()].map((link) => link.close()))
+  }
+}
+
+function nameOf({ deviceId, moduleId }: Identity): string {
+  return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
+}
+
+function endpointName(endpoint: Endpoint): string {
+  return endpoint.kind === 'upstream' ? '$upstream' : `${endpoint.moduleId}/${endpoint.input}`
+}
+
+function queueName({ endpoint, priority }: EdgeRoute): string {
+  return `${endpointName(endpoint)}#${priority}`
+}
+
+/** What the module must know of the sender comes as system properties `cdid` and `cmid`. */
+function inputBag({ deviceId, moduleId, system, application }: EdgeMessage): string {
+  const named = new Map(system.filter(([name]) => name !== 'on'))
+  named.set('cdid', deviceId)
+  if (moduleId !== undefined) named.set('cmid', moduleId)
+  return formatPropertyBag({ system: named, application })
+}

@@ -1,0 +1,157 @@
+/**
+ * Queues on disk between a publish and its destination. A publish is acknowledged when it is in the log; a queue moves
+ * on when the destination has acknowledged. Queues of one endpoint are drained by priority; order within one is kept.
+ */
+import { join } from 'node:path'
+import { z } from 'zod'
+import { CommitLog } from '../log/commit-log.ts'
+import { DocumentStore } from '../log/document-store.ts'
+import { decodeEdgeMessage, encodeEdgeMessage } from './edge-message.ts'
+import type { EdgeMessage } from './edge-message.ts'
+
+const queuesMax = 64
+const storeBytesMax = 2 * 1024 * 1024 * 1024
+const windowMessages = 64
+/** How often positions are written: what a crash delivers twice at most. */
+const positionEveryMs = 100
+
+const StoredQueue = z.object({ partition: z.number(), next: z.number() })
+
+/** Where messages of an endpoint go. Rejects when it cannot be reached: the message stays and is tried again. */
+export type Deliver = (message: EdgeMessage) => Promise<void>
+
+type Queue = { readonly name: string; readonly partition: number; next: number; savedNext: number }
+
+export class StoreAndForward {
+  readonly #log: CommitLog
+  readonly #positions: DocumentStore<z.infer<typeof StoredQueue>>
+  readonly #queues = new Map<string, Queue>()
+  readonly #nowMs: () => number
+  readonly #pumps = new Map<string, EndpointPump>()
+  readonly #saving: NodeJS.Timeout
+  expiredCount = 0
+
+  private constructor(log: CommitLog, positions: DocumentStore<z.infer<typeof StoredQueue>>, nowMs: () => number) {
+    this.#log = log
+    this.#positions = positions
+    this.#nowMs = nowMs
+    for (const [name, { partition, next }] of positions.entries()) this.#queues.set(name, { name, partition, next, savedNext: next })
+    this.#saving = setInterval(() => void this.#savePositions(), positionEveryMs)
+    this.#saving.unref()
+  }
+
+  static async open(directory: string, nowMs: () => number): Promise<StoreAndForward> {
+    const positions = await DocumentStore.open(join(directory, 'queues.ndjson'), (value) => StoredQueue.parse(value))
+    const log = await CommitLog.open({ directory: join(directory, 'log'), partitions: queuesMax, segmentBytesMax: 16 * 1024 * 1024, nowMs })
+    return new StoreAndForward(log, positions, nowMs)
+  }
+
+  /** Resolves when the message is durable in every queue. */
+  async append(queueNames: readonly string[], message: EdgeMessage): Promise<void> {
+    // Refusing is back-pressure: the publish stays unacknowledged and the device keeps it.
+    if (this.#log.bytes > storeBytesMax) throw new Error(`the store holds ${this.#log.bytes} bytes, its limit is ${storeBytesMax}`)
+    const bytes = encodeEdgeMessage(message)
+    await Promise.all(queueNames.map(async (name) => this.#log.append((await this.#queue(name)).partition, () => bytes)))
+  }
+
+  async #queue(name: string): Promise<Queue> {
+    const known = this.#queues.get(name)
+    if (known) return known
+    const partition = this.#queues.size
+    if (partition >= queuesMax) throw new Error(`more than ${queuesMax} queues: too many endpoints and priorities`)
+    const queue = { name, partition, next: 0, savedNext: 0 }
+    this.#queues.set(name, queue)
+    await this.#positions.set(name, { partition, next: 0 })
+    return queue
+  }
+
+  /** Drains the queues of an endpoint, given in order of priority, until it is detached. */
+  async attach(endpoint: string, queueNames: readonly string[], deliver: Deliver): Promise<void> {
+    this.detach(endpoint)
+    const queues = await Promise.all(queueNames.map((name) => this.#queue(name)))
+    this.#pumps.set(endpoint, new EndpointPump(this.#log, queues, deliver, { nowMs: this.#nowMs, onExpired: () => this.expiredCount++ }))
+  }
+
+  detach(endpoint: string): void {
+    this.#pumps.get(endpoint)?.stop()
+    this.#pumps.delete(endpoint)
+  }
+
+  backlog(): Record<string, number> {
+    return Object.fromEntries([...this.#queues.values()].map(({ name, partition, next }) => [name, (this.#log.info(partition).last?.sequenceNumber ?? -1) + 1 - next]))
+  }
+
+  async #savePositions(): Promise<void> {
+    const moved = [...this.#queues.values()].filter(({ next, savedNext }) => next !== savedNext)
+    if (moved.length === 0) return
+    for (const queue of moved) queue.savedNext = queue.next
+    await Promise.all(moved.map(({ name, partition, next }) => this.#positions.set(name, { partition, next })))
+    const needed = [...this.#queues.values()].map(({ partition, next }) => this.#log.offsetOf(partition, next))
+    await this.#log.dropBefore(Math.min(...needed))
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#saving)
+    for (const endpoint of [...this.#pumps.keys()]) this.detach(endpoint)
+    await this.#savePositions()
+    await this.#positions.close()
+    await this.#log.close()
+  }
+}
+
+/** Keeps a window of messages under way to one endpoint and moves each queue on behind the acknowledgements. */
+class EndpointPump {
+  readonly #log: CommitLog
+  readonly #queues: readonly Queue[]
+  readonly #deliver: Deliver
+  readonly #options: { nowMs: () => number; onExpired: () => void }
+  readonly #unsubscribe: (() => void)[]
+  #isRunning = false
+  #isStopped = false
+
+  constructor(log: CommitLog, queues: readonly Queue[], deliver: Deliver, options: { nowMs: () => number; onExpired: () => void }) {
+    this.#log = log
+    this.#queues = queues
+    this.#deliver = deliver
+    this.#options = options
+    this.#unsubscribe = queues.map(({ partition }) => log.subscribe(partition, () => this.#run()))
+    this.#run()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
+  }
+
+  #run(): void {
+    if (this.#isRunning || this.#isStopped) return
+    this.#isRunning = true
+    this.#drain()
+      // The endpoint went away; whoever finds it again attaches anew.
+      .catch(() => this.stop())
+      .finally(() => {
+        this.#isRunning = false
+        if (!this.#isStopped && this.#queues.some((queue) => this.#hasWork(queue))) this.#run()
+      })
+  }
+
+  #hasWork({ partition, next }: Queue): boolean {
+    return (this.#log.info(partition).last?.sequenceNumber ?? -1) >= next
+  }
+
+  async #drain(): Promise<void> {
+    for (;;) {
+      const queue = this.#queues.find((candidate) => this.#hasWork(candidate))
+      if (!queue || this.#isStopped) return
+      const records = await this.#log.read(queue.partition, queue.next, { count: windowMessages, bytes: 1024 * 1024 })
+      await Promise.all(records.map(({ payload }) => this.#deliverUnlessExpired(decodeEdgeMessage(payload))))
+      const last = records.at(-1)
+      if (last) queue.next = last.sequenceNumber + 1
+    }
+  }
+
+  async #deliverUnlessExpired(message: EdgeMessage): Promise<void> {
+    if (message.expiresMs <= this.#options.nowMs()) this.#options.onExpired()
+    else await this.#deliver(message)
+  }
+}

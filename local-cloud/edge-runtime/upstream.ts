@@ -1,0 +1,94 @@
+/**
+ * The gateway's connections to its hub: one for each identity it speaks for, over MQTT, with tokens signed by that
+ * identity's key. While the hub is away, the client keeps what is under way and goes on when it is back.
+ */
+import mqtt from 'mqtt'
+import type { MqttClient } from 'mqtt'
+import { formatPropertyBag } from '../mqtt/property-bag.ts'
+import type { TwinResponse } from '../mqtt/mqtt-server-connection.ts'
+import { createAccessToken } from '../security/shared-access.ts'
+import type { EdgeMessage } from './edge-message.ts'
+
+export type UpstreamIdentity = { readonly deviceId: string; readonly moduleId: string | undefined; readonly key: string }
+
+const tokenMs = 3_600_000
+const twinTimeoutMs = 10_000
+const apiVersion = '2021-04-12'
+
+export class UpstreamLink {
+  readonly #client: MqttClient
+  readonly #identity: UpstreamIdentity
+  readonly #twinRequests = new Map<string, (response: TwinResponse) => void>()
+  #desiredListener: ((topic: string, body: Buffer) => void) | undefined
+  #nextRequest = 1
+  #isTwinSubscribed: Promise<unknown> | undefined
+
+  constructor(hubHost: string, identity: UpstreamIdentity, onError: (error: Error) => void) {
+    this.#identity = identity
+    const { deviceId, moduleId } = identity
+    const name = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
+    const [host, port = '8883'] = hubHost.split(':')
+    const resource = `${hubHost}/devices/${deviceId}${moduleId === undefined ? '' : `/modules/${moduleId}`}`
+    const password = () => createAccessToken(resource, Buffer.from(identity.key, 'base64'), Date.now() + tokenMs)
+    this.#client = mqtt.connect({
+      protocol: 'mqtts',
+      host: host!,
+      port: Number(port),
+      protocolVersion: 4,
+      clean: false,
+      clientId: name,
+      username: `${hubHost}/${name}/?api-version=${apiVersion}`,
+      password: password(),
+      reconnectPeriod: 1_000,
+      keepalive: 60,
+    })
+    // A token may have expired while the connection was up; a new connection gets a new one.
+    this.#client.on('reconnect', () => (this.#client.options.password = password()))
+    this.#client.on('error', onError)
+    this.#client.on('message', (topic, body) => this.#receive(topic, body))
+  }
+
+  /** Resolves when the hub has acknowledged. */
+  async send(message: EdgeMessage): Promise<void> {
+    const { deviceId, moduleId } = this.#identity
+    // The output's name steers routes at the edge; upstream it means nothing.
+    const system = new Map(message.system.filter(([name]) => name !== 'on'))
+    const bag = formatPropertyBag({ system, application: message.application })
+    const path = moduleId === undefined ? `devices/${deviceId}` : `devices/${deviceId}/modules/${moduleId}`
+    await this.#client.publishAsync(`${path}/messages/events/${bag}`, Buffer.from(message.body), { qos: 1 })
+  }
+
+  async twinRequest(topic: (requestId: string) => string, body: Buffer): Promise<TwinResponse> {
+    await (this.#isTwinSubscribed ??= this.#client.subscribeAsync('$iothub/twin/res/#', { qos: 0 }))
+    const requestId = String(this.#nextRequest++)
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#twinRequests.get(requestId)?.({ status: 503, body: JSON.stringify({ errorCode: 503001, message: 'the hub did not answer in time' }) }), twinTimeoutMs)
+      this.#twinRequests.set(requestId, (response) => {
+        clearTimeout(timer)
+        this.#twinRequests.delete(requestId)
+        resolve(response)
+      })
+      this.#client.publish(topic(requestId), body, { qos: 0 })
+    })
+  }
+
+  /** Desired properties of this identity, full or as patches, from now on. */
+  async onDesired(listener: (topic: string, body: Buffer) => void): Promise<void> {
+    this.#desiredListener = listener
+    await this.#client.subscribeAsync('$iothub/twin/PATCH/properties/desired/#', { qos: 0 })
+  }
+
+  #receive(topic: string, body: Buffer): void {
+    const response = /^\$iothub\/twin\/res\/(\d+)\/\?\$rid=([^&]*)(?:&\$version=(\d+))?/.exec(topic)
+    if (response) {
+      const [, status, requestId = '', version] = response
+      this.#twinRequests.get(requestId)?.({ status: Number(status), body: body.toString(), ...(version === undefined ? {} : { version: Number(version) }) })
+    } else if (topic.startsWith('$iothub/twin/PATCH/properties/desired/')) {
+      this.#desiredListener?.(topic, body)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.endAsync(true)
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The Event Hubs trigger with the semantics of the real one: batches of a partition strictly in turn, retries in place
+ * before the checkpoint, and the checkpoint moved whether the function threw or not.
+ */
+import { EventHubConsumerClient, earliestEventPosition, latestEventPosition } from '@azure/event-hubs'
+import type { PartitionContext, ReceivedEventData } from '@azure/event-hubs'
+import { BlobCheckpointStore } from '@azure/eventhubs-checkpointstore-blob'
+import { ContainerClient } from '@azure/storage-blob'
+import type { InvocationRequest, TypedData } from './core-api.ts'
+
+/** `extensions.eventHubs` of host.json. */
+export type EventHubSettings = { readonly maxEventBatchSize: number; readonly prefetchCount: number; readonly initialOffset: 'fromStart' | 'fromEnd' }
+
+export type EventHubListenerOptions = {
+  readonly connectionString: string
+  readonly eventHubName: string
+  readonly consumerGroup: string
+  readonly storage: string
+  readonly settings: EventHubSettings
+  readonly bindingName: string
+  readonly isBinary: boolean
+  /** Some real workers receive 64-bit integers as objects of two halves. */
+  readonly longMetadata: boolean
+  /** Runs the function with its retry policy; whatever happens, the checkpoint moves on. */
+  readonly invoke: (request: InvocationRequest) => Promise<void>
+  readonly warn: (text: string) => void
+}
+
+/** Lease times of a single host on one computer: a crashed host's partitions are taken over within seconds. */
+const balancing = { strategy: 'greedy', updateIntervalInMs: 2_000, partitionOwnershipExpirationIntervalInMs: 8_000 } as const
+
+export async function startEventHubListener(options: EventHubListenerOptions): Promise<{ stop(): Promise<void> }> {
+  const container = new ContainerClient(options.storage, 'azure-webjobs-eventhub')
+  await container.createIfNotExists()
+  const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName, new BlobCheckpointStore(container), {
+    loadBalancingOptions: balancing,
+  })
+  const subscription = client.subscribe(
+    {
+      async processEvents(events, context) {
+        if (events.length === 0) return
+        await options.invoke(toRequest(events, context, options)).catch((error: unknown) => options.warn(`partition ${context.partitionId}: the function failed, its batch is skipped: ${String(error)}`))
+        await context.updateCheckpoint(events.at(-1)!).catch((error: unknown) => options.warn(`partition ${context.partitionId}: the checkpoint could not be written: ${String(error)}`))
+      },
+      // Lost links and stolen leases are the normal course of balancing; the client reads on by itself.
+      async processError(error, context) {
+        options.warn(`partition ${context.partitionId}: ${error.message}`)
+      },
+    },
+    {
+      maxBatchSize: options.settings.maxEventBatchSize,
+      prefetchCount: options.settings.prefetchCount,
+      maxWaitTimeInSeconds: 60,
+      startPosition: options.settings.initialOffset === 'fromStart' ? earliestEventPosition : latestEventPosition,
+      skipParsingBodyAsJson: true,
+    },
+  )
+  return {
+    async stop() {
+      await subscription.close()
+      await client.close()
+    },
+  }
+}
+
+/** What the host hands to the worker for a batch (cardinality many). */
+function toRequest(events: ReceivedEventData[], context: PartitionContext, { bindingName, isBinary, longMetadata }: EventHubListenerOptions): InvocationRequest {
+  const bodies = events.map(({ body }) => (body instanceof Uint8Array ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body ?? null))))
+  const data: TypedData = isBinary ? { collectionBytes: { bytes: bodies } } : { collectionString: { string: bodies.map((body) => Buffer.from(body).toString()) } }
+  const json = (value: unknown): TypedData => ({ json: JSON.stringify(value) })
+  return {
+    inputData: [{ name: bindingName, data }],
+    triggerMetadata: {
+      PartitionContext: json({
+        FullyQualifiedNamespace: context.fullyQualifiedNamespace,
+        EventHubName: context.eventHubName,
+        ConsumerGroup: context.consumerGroup,
+        PartitionId: context.partitionId,
+        IsCheckpointingAfterInvocation: true,
+      }),
+      PartitionKeyArray: { collectionString: { string: events.map(({ partitionKey }) => partitionKey ?? '') } },
+      OffsetArray: { collectionString: { string: events.map(({ offset }) => String(offset)) } },
+      SequenceNumberArray: { collectionSint64: { sint64: events.map(({ sequenceNumber }) => (longMetadata ? toLong(sequenceNumber) : sequenceNumber)) } },
+      EnqueuedTimeUtcArray: json(events.map(({ enqueuedTimeUtc }) => enqueuedTimeUtc)),
+      PropertiesArray: json(events.map(({ properties }) => properties ?? {})),
+      SystemPropertiesArray: json(events.map(systemProperties)),
+    },
+  }
+}
+
+function systemProperties(event: ReceivedEventData): Record<string, unknown> {
+  return {
+    ...event.systemProperties,
+    ...(event.contentType === undefined ? {} : { 'content-type': event.contentType }),
+    ...(event.messageId === undefined ? {} : { 'message-id': event.messageId }),
+    SequenceNumber: event.sequenceNumber,
+    Offset: String(event.offset),
+    PartitionKey: event.partitionKey ?? null,
+    EnqueuedTimeUtc: event.enqueuedTimeUtc,
+  }
+}
+
+function toLong(value: number): { low: number; high: number; unsigned: boolean } {
+  return { low: value | 0, high: Math.floor(value / 2 ** 32), unsigned: false }
+}

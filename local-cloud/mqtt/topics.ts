@@ -1,0 +1,54 @@
+/** The topics that IoT Hub documents for devices and modules, and nothing else: parsing what comes, building what goes. */
+
+export type PublishTopic =
+  | { readonly kind: 'telemetry'; readonly deviceId: string; readonly moduleId: string | undefined; readonly bag: string }
+  | { readonly kind: 'twin-get'; readonly requestId: string }
+  | { readonly kind: 'twin-reported'; readonly requestId: string }
+  | { readonly kind: 'method-response'; readonly status: number; readonly requestId: string }
+
+/** What a client published to; undefined for anything not documented. */
+export function parsePublishTopic(topic: string): PublishTopic | undefined {
+  const telemetry = /^devices\/([^/]+)(?:\/modules\/([^/]+))?\/messages\/events(?:\/(.*))?$/.exec(topic)
+  if (telemetry) {
+    const [, deviceId, moduleId, bag = ''] = telemetry
+    return { kind: 'telemetry', deviceId: deviceId!, moduleId, bag: bag.replace(/\/$/, '') }
+  }
+  const requestId = requestIdOf(topic)
+  if (topic.startsWith('$iothub/twin/GET/?') && requestId !== undefined) return { kind: 'twin-get', requestId }
+  if (topic.startsWith('$iothub/twin/PATCH/properties/reported/?') && requestId !== undefined) return { kind: 'twin-reported', requestId }
+  const method = /^\$iothub\/methods\/res\/(\d+)\/\?/.exec(topic)
+  if (method && requestId !== undefined) return { kind: 'method-response', status: Number(method[1]), requestId }
+  return undefined
+}
+
+function requestIdOf(topic: string): string | undefined {
+  return /[?&]\$rid=([^&]*)/.exec(topic)?.[1]
+}
+
+export type Subscription = 'twin-responses' | 'desired-properties' | 'methods' | 'cloud-to-device' | 'module-inputs'
+
+/** What a client may subscribe to as itself; undefined for anything else. */
+export function parseSubscription(filter: string, identity: { deviceId: string; moduleId: string | undefined }): Subscription | undefined {
+  switch (filter) {
+    case '$iothub/twin/res/#':
+      return 'twin-responses'
+    case '$iothub/twin/PATCH/properties/desired/#':
+      return 'desired-properties'
+    case '$iothub/methods/POST/#':
+      return 'methods'
+  }
+  const { deviceId, moduleId } = identity
+  if (moduleId !== undefined && filter === `devices/${deviceId}/modules/${moduleId}/inputs/#`) return 'module-inputs'
+  if (moduleId === undefined && filter === `devices/${deviceId}/messages/devicebound/#`) return 'cloud-to-device'
+  if (moduleId !== undefined && filter === `devices/${deviceId}/modules/${moduleId}/#`) return 'module-inputs'
+  return undefined
+}
+
+export const topics = {
+  twinResponse: (status: number, requestId: string, version?: number) => `$iothub/twin/res/${status}/?$rid=${requestId}${version === undefined ? '' : `&$version=${version}`}`,
+  desired: (version: number) => `$iothub/twin/PATCH/properties/desired/?$version=${version}`,
+  method: (name: string, requestId: string) => `$iothub/methods/POST/${encodeURIComponent(name)}/?$rid=${requestId}`,
+  cloudToDevice: (deviceId: string, bag: string) => `devices/${deviceId}/messages/devicebound/${bag}`,
+  // The SDK needs the slash behind the input's name also when the bag is empty.
+  moduleInput: (deviceId: string, moduleId: string, input: string, bag: string) => `devices/${deviceId}/modules/${moduleId}/inputs/${encodeURIComponent(input)}/${bag}`,
+}

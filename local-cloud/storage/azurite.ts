@@ -1,0 +1,75 @@
+/** Azurite as a child process: blobs, queues and tables with the account and API of Azure Storage. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { createRequire } from 'node:module'
+import net from 'node:net'
+import type { AddressInfo } from 'node:net'
+
+export const storageAccount = {
+  name: 'devstoreaccount1',
+  /** Azurite's well-known key: it guards nothing but loopback. */
+  key: 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==',
+} as const
+
+export type AzuritePorts = { readonly blob: number; readonly queue: number; readonly table: number }
+
+export function storageConnectionString({ blob, queue, table }: AzuritePorts): string {
+  const { name, key } = storageAccount
+  const endpoint = (service: string, port: number) => `${service}Endpoint=http://127.0.0.1:${port}/${name};`
+  return `DefaultEndpointsProtocol=http;AccountName=${name};AccountKey=${key};${endpoint('Blob', blob)}${endpoint('Queue', queue)}${endpoint('Table', table)}`
+}
+
+export type Azurite = { readonly connectionString: string; readonly ports: AzuritePorts; readonly process: ChildProcess; stop(): Promise<void> }
+
+const startMsMax = 30_000
+const stopMsMax = 4_000
+
+/** Starts Azurite on the ports, or on free ones where a port is 0. Resolves when all three services listen. */
+export async function startAzurite(directory: string, wanted: AzuritePorts): Promise<Azurite> {
+  const ports = { blob: wanted.blob || (await freePort()), queue: wanted.queue || (await freePort()), table: wanted.table || (await freePort()) }
+  const script = createRequire(import.meta.url).resolve('azurite/dist/src/azurite.js')
+  const options = ['--silent', '--disableTelemetry', '--skipApiVersionCheck', '--location', directory]
+  for (const [service, port] of Object.entries(ports)) options.push(`--${service}Host`, '127.0.0.1', `--${service}Port`, String(port))
+  const child = spawn(process.execPath, [script, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+  await new Promise<void>((resolve, reject) => {
+    let output = ''
+    const timer = setTimeout(() => reject(new Error(`Azurite was not ready within ${startMsMax / 1000} s: ${output.slice(-500)}`)), startMsMax)
+    const heard = (chunk: Buffer) => {
+      output += chunk.toString()
+      if ((output.match(/successfully listen/g) ?? []).length < 3) return
+      clearTimeout(timer)
+      child.stdout.off('data', heard)
+      child.stdout.resume()
+      resolve()
+    }
+    child.stdout.on('data', heard)
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    child.once('error', reject)
+    child.once('exit', (code) => reject(new Error(`Azurite ended with code ${code}: ${output.slice(-500)}`)))
+  })
+  child.removeAllListeners('exit')
+  return { connectionString: storageConnectionString(ports), ports, process: child, stop: () => stop(child) }
+}
+
+function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), stopMsMax)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    child.kill('SIGTERM')
+  })
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}
