@@ -1,6 +1,7 @@
 /** What the HTTP API under /api/v1 answers; the page and its tests read by these shapes. Times in milliseconds since 1970 unless a name ends in `At`. */
 import { z } from 'zod'
 import { Alert, AlertState } from './alert.ts'
+import { Priority } from './device-model.ts'
 import { LedgerCounts } from './ledger.ts'
 
 export const Health = z.object({ status: z.literal('ok'), devices: z.number(), lastReading: z.string().nullable(), signedIn: z.boolean() })
@@ -38,6 +39,8 @@ export const AlertView = Alert.extend({
   unit: z.string(),
   /** Why it was raised, in a sentence. */
   explanation: z.string(),
+  /** Other signals that moved at the same time, by the names people know. */
+  alsoMoving: z.array(z.object({ signal: z.string(), name: z.string(), score: z.number() })),
   rationale: z.object({ cause: z.string(), consequence: z.string(), action: z.string(), respondWithinMin: z.number() }),
 })
 export type AlertView = z.infer<typeof AlertView>
@@ -45,7 +48,7 @@ export type AlertView = z.infer<typeof AlertView>
 export const AlertList = z.object({ alerts: z.array(AlertView) })
 
 export const AlertDetail = AlertView.extend({
-  history: z.array(z.looseObject({ kind: z.enum(['raised', 'escalated', 'returned', 'acknowledged']), atMs: z.number(), by: z.string().optional(), note: z.string().optional(), why: z.string().optional() })),
+  history: z.array(z.looseObject({ kind: z.enum(['raised', 'escalated', 'returned', 'acknowledged']), atMs: z.number(), priority: Priority.optional(), by: z.string().optional(), note: z.string().optional(), why: z.string().optional() })),
   deliveries: z.array(z.object({ transition: z.string(), status: z.enum(['waiting', 'delivered', 'given-up']), attempts: z.number(), lastError: z.string(), workOrder: z.string() })),
 })
 export type AlertDetail = z.infer<typeof AlertDetail>

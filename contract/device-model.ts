@@ -40,6 +40,8 @@ const SignalModel = z.object({
   decimals: z.number().int().min(0).max(9),
   /** Changes narrower than this, in the signal's unit, are not worth sending. */
   deadband: z.number().nonnegative(),
+  /** `limits` for signals that jump by nature: nothing in their own past makes a value unusual. */
+  watch: z.enum(['all', 'limits']).default('all'),
 })
 export type SignalModel = z.infer<typeof SignalModel>
 

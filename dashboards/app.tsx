@@ -69,4 +69,6 @@ function Freshness({ live }: { live: Live<unknown> }) {
   )
 }
 
-render(<App />, document.getElementById('app')!)
+const root = document.getElementById('app')!
+root.replaceChildren()
+render(<App />, root)

@@ -64,10 +64,11 @@ export function watchReading(watch: DeviceWatch, reading: WatchedReading, model:
   if (verdict.kind === 'late') return []
   const limit = crossedLimit(model, reading)
   if (verdict.kind === 'adopted' && !limit) return endEpisode(signal, 'adopted-as-normal', nowMs)
-  const isAbnormal = limit !== undefined || verdict.kind === 'anomaly'
+  const isWatched = model?.signals[reading.signal]?.watch !== 'limits'
+  const isAbnormal = limit !== undefined || (verdict.kind === 'anomaly' && isWatched)
   if (isAbnormal) return onAbnormal(watch, signal, reading, model, verdict, limit, nowMs)
   // Between the thresholds an open episode goes on, and a pending one does not grow: hysteresis.
-  if (verdict.kind === 'doubtful') {
+  if (verdict.kind === 'doubtful' && isWatched) {
     if (signal.phase.kind === 'pending') signal.phase = { kind: 'quiet' }
     return []
   }

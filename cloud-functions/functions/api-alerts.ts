@@ -57,7 +57,7 @@ app.http('alert', {
     return {
       ...alertView(stored.alert),
       // The evidence stands in the alert; repeating it with every event would only weigh.
-      history: history.map(({ kind, atMs, ...event }) => ({ kind, atMs, ...('by' in event ? { by: event.by, note: event.note } : {}), ...('why' in event ? { why: event.why } : {}) })),
+      history: history.map(({ kind, atMs, ...event }) => ({ kind, atMs, ...('priority' in event ? { priority: event.priority } : {}), ...('by' in event ? { by: event.by, note: event.note } : {}), ...('why' in event ? { why: event.why } : {}) })),
       deliveries: deliveries.map(({ transition, status, attempts, lastError, workOrder }) => ({ transition, status, attempts, lastError, workOrder })),
     } satisfies AlertDetail
   }),

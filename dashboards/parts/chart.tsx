@@ -1,6 +1,7 @@
 /** A time chart on uPlot: a line, a band around it, and limits; with a summary in words for those who cannot see it. */
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
+import { formatTick } from './format.ts'
 
 export type ChartData = {
   /** Milliseconds. */
@@ -78,7 +79,7 @@ function optionsFor({ bandMin, limits = [], expected }: ChartData, element: HTML
     ...sizeOf(element),
     series,
     bands,
-    axes: [{ ...axis }, { ...axis, size: 56 }],
+    axes: [{ ...axis, space: 80, values: (_, splits) => splits.map((seconds, index) => formatTick(seconds * 1000, ((splits[1] ?? 0) - (splits[0] ?? 0)) * 1000, index === 0)) }, { ...axis, size: 56 }],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
   }

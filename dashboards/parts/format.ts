@@ -24,6 +24,17 @@ export function formatDate(timeMs: number): string {
   return dateAndClock.format(timeMs)
 }
 
+const minute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' })
+const dayAndMinute = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' })
+
+/** A tick of a time axis: as fine as the distance between ticks; the first one of a day or less tells the date, too. */
+export function formatTick(timeMs: number, stepMs: number, isFirst: boolean): string {
+  if (stepMs >= 86_400_000) return day.format(timeMs)
+  if (isFirst && stepMs >= 3_600_000) return dayAndMinute.format(timeMs)
+  return stepMs < 60_000 ? clock.format(timeMs) : minute.format(timeMs)
+}
+
 /** `12 s`, `3 min`, `2 h`, `4 d`. */
 export function formatAge(ageMs: number): string {
   const seconds = Math.max(0, Math.round(ageMs / 1000))

@@ -70,7 +70,7 @@ export function AlertPage({ alertId }: { alertId: string }) {
             <Time ms={evidence.firstSeenMs} />
           </dd>
           <dt>Also moving</dt>
-          <dd>{evidence.alsoMoving.length === 0 ? 'no other signal' : evidence.alsoMoving.map(({ signal, score }) => `${signal} (${formatNumber(score)})`).join(', ')}</dd>
+          <dd>{alert.alsoMoving.length === 0 ? 'no other signal' : alert.alsoMoving.map(({ name, score }) => `${name} (${formatNumber(score)})`).join(', ')}</dd>
         </dl>
       </section>
       <div class="columns">
@@ -95,6 +95,7 @@ export function AlertPage({ alertId }: { alertId: string }) {
             {alert.history.map((event) => (
               <li key={`${event.atMs}-${event.kind}`}>
                 {eventWords[event.kind]}
+                {event.priority === undefined ? '' : ` as ${event.priority}`}
                 {event.by === undefined ? '' : ` by ${event.by}`}
                 {event.note === undefined || event.note === '' ? '' : `: “${event.note}”`}, <Time ms={event.atMs} />
               </li>

@@ -65,7 +65,7 @@ function SignalChart({ deviceId, signal, spanMs }: { deviceId: string; signal: S
         <h2>{signal.name}</h2>
         <span class={signal.condition === 'alarm' ? 'wrong' : ''}>
           {formatAmount(signal.value, signal.unit)}
-          {signal.condition === 'alarm' ? ' ▲ alarm' : signal.condition === 'learning' ? ' · learning' : ''}
+          {signal.condition === 'alarm' ? ' · alarm' : signal.condition === 'learning' ? ' · learning' : ''}
         </span>
       </figcaption>
       {shown && (

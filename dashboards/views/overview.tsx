@@ -67,7 +67,6 @@ function Tile({ device }: { device: DeviceView }) {
       <header>
         <strong>{device.deviceId}</strong>
         <span class="condition">
-          {device.condition === 'alarm' ? '▲ ' : ''}
           {conditionWords[device.condition]}
         </span>
       </header>

@@ -151,6 +151,6 @@ function parseOperand(tokens: Tokens): Expression {
     const name = token.slice(1).toLowerCase()
     return ({ system }) => Object.entries(system).find(([key]) => key.toLowerCase() === name)?.[1]
   }
-  if (!/^[A-Za-z_]/.test(token)) throw new RouteSyntaxError(`'${token}' is no value`)
+  if (!/^[A-Za-z_]/.test(token) || /^(AND|OR|NOT)$/i.test(token)) throw new RouteSyntaxError(`'${token}' is no value`)
   return ({ application }) => (Object.hasOwn(application, token) ? application[token] : undefined)
 }

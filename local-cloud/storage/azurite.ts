@@ -21,6 +21,15 @@ export function storageConnectionString({ blob, queue, table }: AzuritePorts): s
 
 export type Azurite = { readonly connectionString: string; readonly ports: AzuritePorts; readonly process: ChildProcess; stop(): Promise<void> }
 
+/**
+ * Loaded into Azurite's process. It would outlive a parent that was killed, and keep its ports: the channel tells it, and
+ * it saves and ends. The channel in turn must not keep alive a process that is ending.
+ */
+const endWithParent = `
+  let isEnding = false
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => { isEnding = true; if (process.connected) process.disconnect() })
+  process.on('disconnect', () => { if (!isEnding) process.kill(process.pid, 'SIGTERM') })
+`
 const startMsMax = 30_000
 const stopMsMax = 4_000
 
@@ -30,7 +39,7 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
   const script = createRequire(import.meta.url).resolve('azurite/dist/src/azurite.js')
   const options = ['--silent', '--disableTelemetry', '--skipApiVersionCheck', '--location', directory]
   for (const [service, port] of Object.entries(ports)) options.push(`--${service}Host`, '127.0.0.1', `--${service}Port`, String(port))
-  const child = spawn(process.execPath, [script, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(endWithParent)}`, script, ...options], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   await new Promise<void>((resolve, reject) => {
     let output = ''
     const timer = setTimeout(() => reject(new Error(`Azurite was not ready within ${startMsMax / 1000} s: ${output.slice(-500)}`)), startMsMax)
@@ -38,12 +47,12 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
       output += chunk.toString()
       if ((output.match(/successfully listen/g) ?? []).length < 3) return
       clearTimeout(timer)
-      child.stdout.off('data', heard)
-      child.stdout.resume()
+      child.stdout!.off('data', heard)
+      child.stdout!.resume()
       resolve()
     }
-    child.stdout.on('data', heard)
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    child.stdout!.on('data', heard)
+    child.stderr!.on('data', (chunk: Buffer) => (output += chunk.toString()))
     child.once('error', reject)
     child.once('exit', (code) => reject(new Error(`Azurite ended with code ${code}: ${output.slice(-500)}`)))
   })

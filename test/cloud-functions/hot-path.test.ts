@@ -1,0 +1,186 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
+import { ledgerOf } from '../../cloud-functions/hot-path/device-account.ts'
+import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../../cloud-functions/hot-path/device-state.ts'
+import { foldMessage, noEffects, unknownDeviceId } from '../../cloud-functions/hot-path/fold.ts'
+import type { Effects, LoggedMessage, PartitionState } from '../../cloud-functions/hot-path/fold.ts'
+import { addReading, decodeSegment, encodeSegment, openSegment, segmentLimits } from '../../cloud-functions/hot-path/open-segment.ts'
+import { rejectedAtEdge } from '../../contract/telemetry/decode.ts'
+
+const startMs = 1_700_000_000_000
+const text = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value))
+
+/** A log of stamped pump messages: vibration, one reading a message. */
+function pumpLog(values: readonly number[]): LoggedMessage[] {
+  return values.map((vibrationMmPerS, index) => ({
+    sequenceNumber: index,
+    body: text({ time: startMs + index * 1000, vibrationMmPerS }),
+    contentType: 'application/json',
+    contentEncoding: undefined,
+    deviceId: 'pump-1',
+    moduleId: undefined,
+    properties: { bootId: 'b1', seq: String(index + 1), count: '1', model: 'dtmi:millwright:CentrifugalPump;1' },
+    arrivedMs: startMs + index * 1000 + 20,
+  }))
+}
+
+const newPartition = (): PartitionState => ({ appliedSequence: -1, devices: new Map() })
+
+/** Folds a log, in batches cut at the given places; returns the state and all effects together. */
+function fold(log: readonly LoggedMessage[], { partition = newPartition(), cuts = [] as number[] } = {}): { partition: PartitionState; effects: Effects[] } {
+  const effects: Effects[] = []
+  let batch = noEffects()
+  log.forEach((message, index) => {
+    foldMessage(partition, message, zlibCompression, batch)
+    if (cuts.includes(index)) {
+      effects.push(batch)
+      batch = noEffects()
+    }
+  })
+  return { partition, effects: [...effects, batch] }
+}
+
+/** Rows that would be written, as comparable text: the same keys replace each other. */
+function rows(effects: readonly Effects[]): string[] {
+  const written = new Map<string, string>()
+  for (const { closedSegments, alertEvents, deadLetters } of effects) {
+    for (const { deviceId, segment } of closedSegments) written.set(`segment ${deviceId} ${segment.openedMs} ${segment.firstSeq}`, Buffer.from(encodeSegment(segment)).toString('hex'))
+    for (const { sequenceNumber, event } of alertEvents) written.set(`event ${event.alertId} ${sequenceNumber} ${event.kind}`, JSON.stringify(event))
+    for (const { sequenceNumber, reason } of deadLetters) written.set(`letter ${sequenceNumber}`, reason)
+  }
+  return [...written].map((row) => row.join(' = ')).sort()
+}
+
+const states = ({ devices }: PartitionState) => [...devices.values()].map((device) => Buffer.from(encodeSnapshot(device)).toString('hex'))
+const vibrations = fc.array(fc.oneof({ weight: 6, arbitrary: fc.double({ min: 1.95, max: 2.05, noNaN: true }) }, { weight: 1, arbitrary: fc.constantFrom(4, 9) }), { minLength: 30, maxLength: 150 })
+
+describe('hot path', () => {
+  test('however the log is cut into batches, state and rows are the same', () => {
+    fc.assert(
+      fc.property(vibrations, fc.array(fc.nat(149)), (values, cuts) => {
+        const log = pumpLog(values)
+        const whole = fold(log)
+        const pieces = fold(log, { cuts })
+        expect(states(pieces.partition)).toEqual(states(whole.partition))
+        expect(rows(pieces.effects)).toEqual(rows(whole.effects))
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('a batch delivered twice, or in part again, changes nothing', () => {
+    fc.assert(
+      fc.property(vibrations, fc.nat(), fc.nat(), (values, a, b) => {
+        const log = pumpLog(values)
+        const { partition, effects } = fold(log)
+        const before = states(partition)
+        const [from, to] = [a % log.length, b % log.length].sort((x, y) => x - y)
+        const again = fold(log.slice(from, to! + 1), { partition })
+        expect(states(partition)).toEqual(before)
+        expect(rows([...effects, ...again.effects])).toEqual(rows(effects))
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('going on from any older snapshot writes the same rows again, and no second alert', () => {
+    fc.assert(
+      fc.property(vibrations, fc.nat(), (values, where) => {
+        const log = pumpLog(values)
+        const at = where % log.length
+        const first = fold(log.slice(0, at + 1))
+        const snapshots = [...first.partition.devices.values()].map((device) => decodeSnapshot(encodeSnapshot(device)))
+        // The crash: everything after the snapshot was written, too, but is forgotten.
+        const forgotten = fold(log.slice(at + 1), { partition: first.partition })
+        const restored: PartitionState = { appliedSequence: at, devices: new Map(snapshots.map((device) => [device.deviceId, device])) }
+        const replayed = fold(log.slice(at + 1), { partition: restored })
+        expect(states(restored)).toEqual(states(first.partition))
+        expect(rows([...first.effects, ...forgotten.effects, ...replayed.effects])).toEqual(rows(fold(log).effects))
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('a device that is ahead of its partition skips what it has', () => {
+    const log = pumpLog([2, 2, 2, 2])
+    const { partition } = fold(log)
+    const before = states(partition)
+    partition.appliedSequence = 1
+    fold(log.slice(2), { partition })
+    expect(states(partition)).toEqual(before)
+  })
+
+  test('a device that sends again what was acknowledged late is counted once', () => {
+    const log = pumpLog([2, 2, 2])
+    const repeated = log.map((message, index) => ({ ...message, sequenceNumber: 3 + index }))
+    const { partition } = fold([...log, ...repeated])
+    expect(ledgerOf(partition.devices.get('pump-1')!.account)).toMatchObject({ published: 3, stored: 3, duplicates: 3, unexplained: 0 })
+  })
+
+  test('a hole in the seqs shows as unexplained', () => {
+    const log = pumpLog([2, 2, 2, 2]).filter((_, index) => index !== 2)
+    expect(ledgerOf(fold(log).partition.devices.get('pump-1')!.account)).toMatchObject({ published: 4, stored: 3, unexplained: 1 })
+  })
+
+  test('bad messages are set aside with their reason, and their neighbours go on', () => {
+    const [good, bad, ugly, last] = pumpLog([2, 2, 2, 2]) as [LoggedMessage, LoggedMessage, LoggedMessage, LoggedMessage]
+    const nobody = { ...last, sequenceNumber: 4, deviceId: undefined, properties: {} }
+    const { partition, effects } = fold([good, { ...bad, body: text('{oops') }, { ...ugly, body: text('{"vibrationMmPerS":NaN}') }, last, nobody])
+    expect(effects[0]!.deadLetters.map(({ sequenceNumber, deviceId, reason }) => [sequenceNumber, deviceId, reason])).toEqual([
+      [1, 'pump-1', 'not-json'],
+      [2, 'pump-1', 'not-finite'],
+      [4, unknownDeviceId, 'unknown-device'],
+    ])
+    expect(ledgerOf(partition.devices.get('pump-1')!.account)).toMatchObject({ published: 4, stored: 2, deadLettered: 2, unexplained: 0 })
+    expect(ledgerOf(partition.devices.get(unknownDeviceId)!.account)).toMatchObject({ published: 1, deadLettered: 1, unexplained: 0 })
+  })
+
+  test('devices that stamp nothing are numbered by the log', () => {
+    const log = pumpLog([1, 2, 3]).map((message) => ({ ...message, properties: {} }))
+    const { partition } = fold([...log, ...log])
+    expect(ledgerOf(partition.devices.get('pump-1')!.account)).toMatchObject({ published: 3, stored: 3, unexplained: 0 })
+  })
+
+  test('what the edge rejected is kept for inspection, under the device it came from', () => {
+    const [message] = pumpLog([2]) as [LoggedMessage]
+    const properties = { [rejectedAtEdge.device]: 'pump-9', [rejectedAtEdge.reason]: 'not-json' }
+    const { partition, effects } = fold([{ ...message, deviceId: 'gateway', moduleId: 'edge-module', properties, body: text('{oops') }])
+    expect(effects[0]!.deadLetters).toMatchObject([{ deviceId: 'pump-9', reason: 'not-json' }])
+    expect(partition.devices.size).toBe(0)
+  })
+
+  test('a device cannot make itself a rejecting edge', () => {
+    const [message] = pumpLog([2]) as [LoggedMessage]
+    const { effects } = fold([{ ...message, properties: { ...message.properties, [rejectedAtEdge.device]: 'pump-9' } }])
+    expect(effects[0]!.deadLetters).toEqual([])
+  })
+})
+
+describe('snapshot', () => {
+  test('that is damaged or of another version is refused, at every byte of its header', () => {
+    const device = fold(pumpLog([2, 2, 2])).partition.devices.get('pump-1')!
+    const bytes = encodeSnapshot(device)
+    expect(() => decodeSnapshot(bytes.subarray(0, bytes.length - 8))).toThrow(UnreadableSnapshotError)
+    expect(() => decodeSnapshot(new Uint8Array())).toThrow(UnreadableSnapshotError)
+    const newer = Buffer.from(bytes)
+    newer.write('9', newer.indexOf('"version":1') + '"version":'.length)
+    expect(() => decodeSnapshot(newer)).toThrow(UnreadableSnapshotError)
+  })
+})
+
+describe('segment', () => {
+  test('comes back as it was', () => {
+    const segment = openSegment('b1', 7, startMs)
+    addReading(segment, 'flow', startMs - 5, 7, 1.25)
+    addReading(segment, 'flow', startMs + 1000, 9, 1.5)
+    addReading(segment, 'vibration', startMs, 8, Math.PI)
+    expect(decodeSegment(encodeSegment(segment))).toEqual(segment)
+  })
+
+  test('is cut when it is full', () => {
+    const { effects } = fold(pumpLog(Array.from({ length: segmentLimits.readingsMax + 1 }, () => 2)).map((message) => ({ ...message, arrivedMs: startMs })))
+    expect(effects[0]!.closedSegments).toHaveLength(1)
+    expect(effects[0]!.closedSegments[0]!.segment.readings).toBe(segmentLimits.readingsMax)
+  })
+})

@@ -1,0 +1,2 @@
+// As the entry points do: schemas are compiled from their first use on.
+import 'zod/compile'
