@@ -58,11 +58,12 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
     const children: SupervisedProcess[] = []
     const closers: (() => Promise<void>)[] = []
     const writeLock = () => lock.write(children.flatMap(({ processId }) => processId ?? []))
-    const launch = async (name: string, script: string, childArgs: readonly string[], environment: NodeJS.ProcessEnv = {}) => {
+    const launch = async (name: string, script: string, childArgs: readonly string[], environment: NodeJS.ProcessEnv = {}, portOf?: (details: Record<string, string>) => string) => {
       const child = new SupervisedProcess({
         name,
         script,
         args: childArgs,
+        ...(portOf ? { argsOnceReady: (details: Record<string, string>) => [...childArgs, '--port', portOf(details)] } : {}),
         environment: { ...process.env, ...environment },
         signal,
         logFile: join(directory, 'logs', `${name}.log`),
@@ -100,8 +101,8 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
 
       const appSettings = { SERVICE_DEPARTMENT_URL: `${department.url}/work-orders`, SERVICE_DEPARTMENT_SECRET: webhookSecret, OPERATOR_TOKEN: operatorToken }
       const [{ url = '' }, { gatewayHost = '' }] = await Promise.all([
-        launch('functions', command, ['functions', '--target', connectionFile, '--port', String(port)], { ...trust, ...appSettings }),
-        launch('edge-runtime', command, ['edge', '--device', gateway, '--target', connectionFile, '--json'], trust),
+        launch('functions', command, ['functions', '--target', connectionFile, '--port', String(port)], { ...trust, ...appSettings }, (details) => new URL(details.url ?? '').port),
+        launch('edge-runtime', command, ['edge', '--device', gateway, '--target', connectionFile, '--json'], trust, ({ gatewayHost: host = '' }) => host.slice(host.indexOf(':') + 1)),
       ])
       const agentSettings = {
         IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString({ hubHost: registry.hubHost, deviceId: thisComputer, key: computer!.key }),

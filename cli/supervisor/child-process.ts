@@ -10,6 +10,8 @@ export type ChildOptions = {
   readonly name: string
   readonly script: string
   readonly args: readonly string[]
+  /** Arguments to start it with again: where the first start was given a free port, others rely on it now. */
+  readonly argsOnceReady?: (details: Record<string, string>) => readonly string[]
   readonly environment: NodeJS.ProcessEnv
   readonly logFile: string
   /** Once it is set, nothing is started again. */
@@ -22,6 +24,7 @@ const limits = { readyMs: 60_000, stopMs: 1_500, restartMsMin: 300, restartMsMax
 export class SupervisedProcess {
   readonly #options: ChildOptions
   readonly #log: WriteStream
+  #args: readonly string[]
   #child: ChildProcess | undefined
   #isStopping = false
   #pauseMs: number = limits.restartMsMin
@@ -29,6 +32,7 @@ export class SupervisedProcess {
 
   constructor(options: ChildOptions) {
     this.#options = options
+    this.#args = options.args
     this.#log = openLog(options.logFile)
   }
 
@@ -52,6 +56,7 @@ export class SupervisedProcess {
         if (!ready.success || isReady) return
         isReady = true
         clearTimeout(timer)
+        this.#args = this.#options.argsOnceReady?.(ready.data.details) ?? this.#args
         resolve(ready.data.details)
       })
       child.once('exit', (code, signal) => {
@@ -65,10 +70,10 @@ export class SupervisedProcess {
   }
 
   #spawn(): ChildProcess {
-    const { script, args, environment } = this.#options
+    const { script, environment } = this.#options
     const startedMs = Date.now()
     // The channel tells a child when its supervisor is gone, also by kill -9.
-    const child = spawn(process.execPath, [script, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+    const child = spawn(process.execPath, [script, ...this.#args], { env: environment, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
     this.#child = child
     child.stdout!.pipe(this.#log, { end: false })
     child.stderr!.pipe(this.#log, { end: false })

@@ -32,10 +32,10 @@ export type TelemetryMessage = {
  */
 export function decodeTelemetry(message: TelemetryMessage, compression: Compression): readonly DeviceBlock[] {
   const { body, deviceId, moduleId } = message
-  if (deviceId === undefined || deviceId === '') throw new MalformedTelemetryError('unknown-device', 'the message names no device')
   if (body.length > telemetryLimits.messageBytesMax) {
     throw new MalformedTelemetryError('too-large', `${body.length} bytes, the limit is ${telemetryLimits.messageBytesMax}`)
   }
+  if (deviceId === undefined || deviceId === '') throw new MalformedTelemetryError('unknown-device', 'the message names no device')
   const type = mediaType(message.contentType, body)
   if (type === packedBatchContentType) {
     const { blocks } = decodePackedBatch(body, compression)

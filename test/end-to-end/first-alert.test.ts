@@ -197,7 +197,7 @@ describe('input that is bad', () => {
       const { deadLetters } = await product.get('dead-letters', DeadLetterList.parse)
       return deadLetters.length >= 5 ? deadLetters : undefined
     })
-    expect(letters.map(({ deviceId, reason }) => `${deviceId} ${reason}`).sort()).toEqual(['(unknown) unknown-device', '(unknown) unknown-device', 'careless not-finite', 'careless not-json', 'careless not-telemetry'])
+    expect(letters.map(({ deviceId, reason }) => `${deviceId} ${reason}`).sort()).toEqual(['(unknown) too-large', '(unknown) unknown-device', 'careless not-finite', 'careless not-json', 'careless not-telemetry'])
     expect(letters.find(({ reason }) => reason === 'not-json')?.preview).toBe('this is not JSON')
     const careless = await product.get('devices/careless', DeviceView.parse)
     expect(careless).toMatchObject({ signals: [{ signal: 'temperature', value: 21 }], ledger: { published: 4, stored: 1, deadLettered: 3, unexplained: 0 } })
