@@ -1,5 +1,5 @@
 /** Reads a stretch of a partition's log again, by the Event Hubs client: how state is rebuilt after a crash or a move. */
-import { EventHubConsumerClient, earliestEventPosition } from '@azure/event-hubs'
+import { EventHubConsumerClient, RetryMode, earliestEventPosition } from '@azure/event-hubs'
 import type { LoggedMessage } from './fold.ts'
 import { messageFromEvent } from './logged-message.ts'
 
@@ -13,11 +13,13 @@ export type LogReader = (
 ) => Promise<void>
 
 const idleMsMax = 15_000
+/** The client's own default waits 30 s before it tries a lost connection again. */
+const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetryDelayInMs: 5_000, maxRetries: 4 }
 
 /** @param consumerGroup one of its own: the trigger's readers hold the others with an epoch */
 export function eventHubLogReader(options: { connectionString: string; eventHubName: string; consumerGroup: string }): LogReader {
   return async ({ partitionId, afterSequence, beforeSequence }, onMessages) => {
-    const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName)
+    const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName, { retryOptions })
     try {
       await new Promise<void>((resolve, reject) => {
         let heardAt = Date.now()

@@ -2,7 +2,7 @@
  * The Event Hubs trigger with the semantics of the real one: batches of a partition strictly in turn, retries in place
  * before the checkpoint, and the checkpoint moved whether the function threw or not.
  */
-import { EventHubConsumerClient, earliestEventPosition, latestEventPosition } from '@azure/event-hubs'
+import { EventHubConsumerClient, RetryMode, earliestEventPosition, latestEventPosition } from '@azure/event-hubs'
 import type { PartitionContext, ReceivedEventData } from '@azure/event-hubs'
 import { BlobCheckpointStore } from '@azure/eventhubs-checkpointstore-blob'
 import { ContainerClient } from '@azure/storage-blob'
@@ -29,11 +29,15 @@ export type EventHubListenerOptions = {
 /** Lease times of a single host on one computer: a crashed host's partitions are taken over within seconds. */
 const balancing = { strategy: 'greedy', updateIntervalInMs: 2_000, partitionOwnershipExpirationIntervalInMs: 8_000 } as const
 
+/** The client's own default waits 30 s before it tries a lost connection again. */
+const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetryDelayInMs: 5_000, maxRetries: 10 }
+
 export async function startEventHubListener(options: EventHubListenerOptions): Promise<{ stop(): Promise<void> }> {
   const container = new ContainerClient(options.storage, 'azure-webjobs-eventhub')
   await container.createIfNotExists()
   const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName, new BlobCheckpointStore(container), {
     loadBalancingOptions: balancing,
+    retryOptions,
   })
   const subscription = client.subscribe(
     {
@@ -50,7 +54,8 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
     {
       maxBatchSize: options.settings.maxEventBatchSize,
       prefetchCount: options.settings.prefetchCount,
-      maxWaitTimeInSeconds: 60,
+      // A reader whose link is gone notices it only when its wait is over.
+      maxWaitTimeInSeconds: 2,
       startPosition: options.settings.initialOffset === 'fromStart' ? earliestEventPosition : latestEventPosition,
       skipParsingBodyAsJson: true,
     },
