@@ -8,7 +8,18 @@ import { pathToFileURL } from 'node:url'
 import { requireNode, requirePackages, root } from './requirements.mjs'
 
 const dist = join(root, 'dist')
-const sources = ['bin', 'cli', 'cloud-functions', 'contract', 'dashboards', 'detection', 'device-sim', 'edge-module', 'infra', 'local-cloud']
+const sources = [
+  'bin',
+  'cli',
+  'cloud-functions',
+  'contract',
+  'dashboards',
+  'detection',
+  'device-sim',
+  'edge-module',
+  'infra',
+  'local-cloud',
+]
 const mark = join(dist, '.built')
 
 /** True when a source is newer than the last build. */
@@ -27,18 +38,44 @@ export async function build() {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const started = Date.now()
   rmSync(dist, { recursive: true, force: true })
-  const common = { bundle: true, logLevel: 'error', sourcemap: true, absWorkingDir: root, define: { __MILLWRIGHT_VERSION__: JSON.stringify(version) } }
+  const common = {
+    bundle: true,
+    logLevel: 'error',
+    sourcemap: true,
+    absWorkingDir: root,
+    define: { __MILLWRIGHT_VERSION__: JSON.stringify(version) },
+  }
   const node = { ...common, platform: 'node', target: 'node20', format: 'cjs', minifySyntax: true }
   // bufferutil and utf-8-validate are optional accelerators of `ws`; it works without them.
   const external = ['bufferutil', 'utf-8-validate']
   await Promise.all([
     // The runtime itself answers for @azure/functions-core.
-    esbuild.build({ ...node, entryPoints: ['cloud-functions/main.ts'], outfile: 'dist/functions/main.cjs', external: [...external, '@azure/functions-core'] }),
+    esbuild.build({
+      ...node,
+      entryPoints: ['cloud-functions/main.ts'],
+      outfile: 'dist/functions/main.cjs',
+      external: [...external, '@azure/functions-core'],
+    }),
     esbuild.build({ ...node, entryPoints: ['edge-module/main.ts'], outfile: 'dist/edge/edge-module.cjs', external }),
-    esbuild.build({ ...node, entryPoints: ['device-sim/main.ts'], outfile: 'dist/device/agent.cjs', external: [...external, 'osx-temperature-sensor'] }),
+    esbuild.build({
+      ...node,
+      entryPoints: ['device-sim/main.ts'],
+      outfile: 'dist/device/agent.cjs',
+      external: [...external, 'osx-temperature-sensor'],
+    }),
     esbuild.build({ ...node, entryPoints: ['local-cloud/functions-host/worker.ts'], outfile: 'dist/local-cloud/functions-worker.cjs' }),
     esbuild.build({ ...node, format: 'esm', packages: 'external', entryPoints: ['cli/main.ts'], outfile: 'dist/cli/main.mjs' }),
-    esbuild.build({ ...common, platform: 'browser', target: 'es2022', format: 'esm', minify: true, jsx: 'automatic', jsxImportSource: 'preact', entryPoints: ['dashboards/app.tsx'], outfile: 'dist/dashboards/app.js' }),
+    esbuild.build({
+      ...common,
+      platform: 'browser',
+      target: 'es2022',
+      format: 'esm',
+      minify: true,
+      jsx: 'automatic',
+      jsxImportSource: 'preact',
+      entryPoints: ['dashboards/app.tsx'],
+      outfile: 'dist/dashboards/app.js',
+    }),
     esbuild.build({ ...common, sourcemap: false, minify: true, entryPoints: ['dashboards/app.css'], outfile: 'dist/dashboards/app.css' }),
   ])
   const copies = [
@@ -51,7 +88,10 @@ export async function build() {
     mkdirSync(join(dist, to, '..'), { recursive: true })
     copyFileSync(join(root, from), join(dist, to))
   }
-  writeFileSync(join(dist, 'functions', 'package.json'), `${JSON.stringify({ name: 'millwright-functions', version, private: true, main: 'main.cjs' }, null, 2)}\n`)
+  writeFileSync(
+    join(dist, 'functions', 'package.json'),
+    `${JSON.stringify({ name: 'millwright-functions', version, private: true, main: 'main.cjs' }, null, 2)}\n`,
+  )
   writeFileSync(mark, '')
   return Date.now() - started
 }

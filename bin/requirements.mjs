@@ -10,7 +10,9 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 export function requireNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major > 20 || (major === 20 && minor >= 19)) return
-  process.stderr.write(`Millwright needs Node 20.19 or later, this is ${process.versions.node}. Install a newer one from your system's packages.\n`)
+  process.stderr.write(
+    `Millwright needs Node 20.19 or later, this is ${process.versions.node}. Install a newer one from your system's packages.\n`,
+  )
   process.exit(1)
 }
 

@@ -25,7 +25,8 @@ export function parseOptions<Schema extends z.ZodType>(args: readonly string[], 
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
   const result = schema.safeParse({ ...parsed.values, positionals: parsed.positionals })
-  if (!result.success) throw new UsageError(z.prettifyError(result.error).replaceAll('→ at ', '→ at --').replaceAll('--positionals', 'the arguments'))
+  if (!result.success)
+    throw new UsageError(z.prettifyError(result.error).replaceAll('→ at ', '→ at --').replaceAll('--positionals', 'the arguments'))
   return result.data
 }
 

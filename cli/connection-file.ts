@@ -4,7 +4,10 @@ import { z } from 'zod'
 import { Connection } from '../contract/connection.ts'
 import { UsageError } from './command.ts'
 
-export type Target = { readonly connection: Connection; /** PEM of the certificate authority, when the file names one. */ readonly ca: string | undefined }
+export type Target = {
+  readonly connection: Connection
+  /** PEM of the certificate authority, when the file names one. */ readonly ca: string | undefined
+}
 
 /** @throws UsageError when the file cannot be used */
 export async function readConnectionFile(path: string): Promise<Target> {
@@ -12,7 +15,9 @@ export async function readConnectionFile(path: string): Promise<Target> {
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw new UsageError(`the connection file '${path}' cannot be read: ${(error as Error).message}. Is a cloud running? \`npx millwright cloud --data DIR\` writes DIR/connection.json`)
+    throw new UsageError(
+      `the connection file '${path}' cannot be read: ${(error as Error).message}. Is a cloud running? \`npx millwright cloud --data DIR\` writes DIR/connection.json`,
+    )
   }
   let value: unknown
   try {

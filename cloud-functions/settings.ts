@@ -23,6 +23,7 @@ export class WrongSettingsError extends Error {
 
 export function readSettings(environment: Record<string, string | undefined>): AppSettings {
   const result = AppSettings.safeParse(environment)
-  if (!result.success) throw new WrongSettingsError(`cannot start cloud-functions, its settings are wrong:\n${z.prettifyError(result.error)}`)
+  if (!result.success)
+    throw new WrongSettingsError(`cannot start cloud-functions, its settings are wrong:\n${z.prettifyError(result.error)}`)
   return result.data
 }

@@ -40,8 +40,18 @@ const Raised = z.object({
   priority: Priority,
   evidence: Evidence,
 })
-const Escalated = z.object({ ...eventBase, kind: z.literal('escalated'), condition: AlertCondition, priority: Priority, evidence: Evidence })
-const Returned = z.object({ ...eventBase, kind: z.literal('returned'), why: z.enum(['normal-again', 'adopted-as-normal', 'device-restarted']) })
+const Escalated = z.object({
+  ...eventBase,
+  kind: z.literal('escalated'),
+  condition: AlertCondition,
+  priority: Priority,
+  evidence: Evidence,
+})
+const Returned = z.object({
+  ...eventBase,
+  kind: z.literal('returned'),
+  why: z.enum(['normal-again', 'adopted-as-normal', 'device-restarted']),
+})
 const Acknowledged = z.object({ ...eventBase, kind: z.literal('acknowledged'), by: z.string(), note: z.string() })
 
 export const AlertEvent = z.discriminatedUnion('kind', [Raised, Escalated, Returned, Acknowledged])

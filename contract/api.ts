@@ -48,8 +48,25 @@ export type AlertView = z.infer<typeof AlertView>
 export const AlertList = z.object({ alerts: z.array(AlertView) })
 
 export const AlertDetail = AlertView.extend({
-  history: z.array(z.looseObject({ kind: z.enum(['raised', 'escalated', 'returned', 'acknowledged']), atMs: z.number(), priority: Priority.optional(), by: z.string().optional(), note: z.string().optional(), why: z.string().optional() })),
-  deliveries: z.array(z.object({ transition: z.string(), status: z.enum(['waiting', 'delivered', 'given-up']), attempts: z.number(), lastError: z.string(), workOrder: z.string() })),
+  history: z.array(
+    z.looseObject({
+      kind: z.enum(['raised', 'escalated', 'returned', 'acknowledged']),
+      atMs: z.number(),
+      priority: Priority.optional(),
+      by: z.string().optional(),
+      note: z.string().optional(),
+      why: z.string().optional(),
+    }),
+  ),
+  deliveries: z.array(
+    z.object({
+      transition: z.string(),
+      status: z.enum(['waiting', 'delivered', 'given-up']),
+      attempts: z.number(),
+      lastError: z.string(),
+      workOrder: z.string(),
+    }),
+  ),
 })
 export type AlertDetail = z.infer<typeof AlertDetail>
 

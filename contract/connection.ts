@@ -31,7 +31,10 @@ export function parseConnectionString(text: string, required: readonly string[])
   for (const part of text.split(';')) {
     if (part.trim() === '') continue
     const equals = part.indexOf('=')
-    if (equals <= 0) throw new MalformedConnectionStringError(`a connection string is made of name=value parts joined by ';', but part ${fields.size + 1} has no '='`)
+    if (equals <= 0)
+      throw new MalformedConnectionStringError(
+        `a connection string is made of name=value parts joined by ';', but part ${fields.size + 1} has no '='`,
+      )
     fields.set(part.slice(0, equals).trim().toLowerCase(), part.slice(equals + 1).trim())
   }
   const missing = required.filter((name) => !fields.get(name.toLowerCase()))

@@ -61,7 +61,12 @@ function Freshness({ live }: { live: Live<unknown> }) {
     return () => clearInterval(timer)
   }, [])
   const isStale = live.confirmedMs > 0 && nowMs - live.confirmedMs > staleMs
-  const text = live.confirmedMs === 0 ? 'connecting …' : isStale ? `stale since ${formatClock(live.confirmedMs)}` : `polling, confirmed ${formatClock(live.confirmedMs)}`
+  const text =
+    live.confirmedMs === 0
+      ? 'connecting …'
+      : isStale
+        ? `stale since ${formatClock(live.confirmedMs)}`
+        : `polling, confirmed ${formatClock(live.confirmedMs)}`
   return (
     <span class="freshness" data-stale={isStale} role={isStale ? 'alert' : undefined}>
       {text}

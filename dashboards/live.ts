@@ -59,7 +59,11 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
 
 /** @throws Error with what the server says is wrong */
 export async function post(path: string, body: unknown): Promise<void> {
-  const response = await fetch(apiRoot + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const response = await fetch(apiRoot + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
   if (!response.ok) throw new Error(await problemOf(response))
 }
 

@@ -31,7 +31,14 @@ type Phase =
   | { readonly kind: 'quiet' }
   | { readonly kind: 'pending'; readonly readings: number; readonly firstSeq: number; readonly firstTimeMs: number }
   | { readonly kind: 'joined' }
-  | { readonly kind: 'active'; readonly alertId: string; readonly condition: AlertCondition; readonly priority: Priority; readonly firstTimeMs: number; readonly normalReadings: number }
+  | {
+      readonly kind: 'active'
+      readonly alertId: string
+      readonly condition: AlertCondition
+      readonly priority: Priority
+      readonly firstTimeMs: number
+      readonly normalReadings: number
+    }
 
 export type DeviceWatch = {
   readonly deviceId: string
@@ -76,7 +83,14 @@ export function watchReading(watch: DeviceWatch, reading: WatchedReading, model:
 }
 
 /** Readings the edge held back, as one reading at their mean: they tell that nothing happened, so they can only calm. */
-export function watchFiltered(watch: DeviceWatch, signalName: string, timeMs: number, mean: number, model: DeviceModel | undefined, nowMs: number): DetectedEvent[] {
+export function watchFiltered(
+  watch: DeviceWatch,
+  signalName: string,
+  timeMs: number,
+  mean: number,
+  model: DeviceModel | undefined,
+  nowMs: number,
+): DetectedEvent[] {
   const signal = watch.signals.get(signalName)
   if (!signal) return []
   const verdict = observe(signal.state, timeMs, mean, model?.signals[signalName]?.deadband ?? 0)
@@ -125,7 +139,9 @@ function onAbnormal(
   signal.phase = { kind: 'active', alertId, condition, priority, firstTimeMs: onset.firstTimeMs, normalReadings: 0 }
   const evidence = evidenceOf(watch, signal, reading, verdict, limit, onset.firstTimeMs)
   const modelId = model?.interface['@id'] ?? ''
-  return [{ kind: 'raised', alertId, atMs: nowMs, deviceId: watch.deviceId, modelId, signal: reading.signal, condition, priority, evidence }]
+  return [
+    { kind: 'raised', alertId, atMs: nowMs, deviceId: watch.deviceId, modelId, signal: reading.signal, condition, priority, evidence },
+  ]
 }
 
 function onNormal(signal: SignalWatch, nowMs: number): DetectedEvent[] {
@@ -162,7 +178,8 @@ function evidenceOf(
 ): Evidence {
   const window = recentWindow(signal.state)
   const { fromMs, readings } = baselineSpan(signal.state)
-  const judged = 'score' in verdict ? verdict : { score: 0, expectedMin: Math.min(...window.values), expectedMax: Math.max(...window.values) }
+  const judged =
+    'score' in verdict ? verdict : { score: 0, expectedMin: Math.min(...window.values), expectedMax: Math.max(...window.values) }
   const isHigh = limit ? limit.direction === 'above' : judged.score > 0
   return {
     detector: limit ? 'hard-limit' : 'rolling-robust',

@@ -25,7 +25,17 @@ export const detectorSettings = {
 const { windowReadings, recentReadings } = detectorSettings
 
 // Layout of the state.
-const slot = { count: 0, head: 1, recentHead: 2, recentCount: 3, lastTimeMs: 4, score: 5, abnormalRun: 6, baselineFromMs: 7, seen: 8 } as const
+const slot = {
+  count: 0,
+  head: 1,
+  recentHead: 2,
+  recentCount: 3,
+  lastTimeMs: 4,
+  score: 5,
+  abnormalRun: 6,
+  baselineFromMs: 7,
+  seen: 8,
+} as const
 const ringOffset = 16
 const sortedOffset = ringOffset + windowReadings
 const recentTimesOffset = sortedOffset + windowReadings
@@ -64,18 +74,23 @@ export function observe(state: SeriesState, timeMs: number, value: number, resol
   const { median, sigma } = baseline(state, resolution)
   const score = (value - median) / sigma
   state[slot.score] = score
-  const expected = { score, expectedMin: median - detectorSettings.onsetScore * sigma, expectedMax: median + detectorSettings.onsetScore * sigma }
+  const expected = {
+    score,
+    expectedMin: median - detectorSettings.onsetScore * sigma,
+    expectedMax: median + detectorSettings.onsetScore * sigma,
+  }
   const size = Math.abs(score)
-  if (size < detectorSettings.clearScore) {
-    state[slot.abnormalRun] = 0
+  if (size < detectorSettings.onsetScore) {
+    // Doubtful readings are learned, too: kept out, they would freeze the window, and a slow wave would run away from it.
+    if (size < detectorSettings.clearScore) state[slot.abnormalRun] = 0
     learn(state, timeMs, value)
-    return { kind: 'normal', ...expected }
+    return { kind: size < detectorSettings.clearScore ? 'normal' : 'doubtful', ...expected }
   }
   if (++state[slot.abnormalRun]! >= detectorSettings.adoptReadings) {
     adopt(state)
     return { kind: 'adopted' }
   }
-  return { kind: size >= detectorSettings.onsetScore ? 'anomaly' : 'doubtful', ...expected }
+  return { kind: 'anomaly', ...expected }
 }
 
 /** Median and robust standard deviation of the window, the latter never below what the sensor can resolve. */

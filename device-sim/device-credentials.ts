@@ -15,7 +15,12 @@ export type DeviceCredentials = {
 /** `HostName=…;DeviceId=…;SharedAccessKey=…[;GatewayHostName=…]` */
 export function parseDeviceConnectionString(text: string): DeviceCredentials {
   const fields = parseConnectionString(text, ['HostName', 'DeviceId', 'SharedAccessKey'])
-  return { hubHost: fields.get('hostname')!, gatewayHost: fields.get('gatewayhostname'), deviceId: fields.get('deviceid')!, key: fields.get('sharedaccesskey')! }
+  return {
+    hubHost: fields.get('hostname')!,
+    gatewayHost: fields.get('gatewayhostname'),
+    deviceId: fields.get('deviceid')!,
+    key: fields.get('sharedaccesskey')!,
+  }
 }
 
 export function formatDeviceConnectionString({ hubHost, gatewayHost, deviceId, key }: DeviceCredentials): string {

@@ -28,7 +28,11 @@ export class Fleet {
     this.#signal = signal
     const periodMs = 1000 / ratePerS
     this.#members = plant.map((machine, index) => {
-      const member = { machine, device: new MqttDevice(credentialsOf(machine.deviceId), machine.modelId, onError), timer: undefined as NodeJS.Timeout | undefined }
+      const member = {
+        machine,
+        device: new MqttDevice(credentialsOf(machine.deviceId), machine.modelId, onError),
+        timer: undefined as NodeJS.Timeout | undefined,
+      }
       // Phases spread over the period: real machines do not sample in step.
       let dueMs = this.startedMs + (periodMs * index) / plant.length
       const tick = () => {
@@ -46,8 +50,14 @@ export class Fleet {
 
   progress(): FleetProgress {
     const total: PublishCounts = { published: 0, acknowledged: 0, dropped: 0, messages: 0, errors: 0 }
-    for (const { device } of this.#members) for (const key of Object.keys(total) as (keyof PublishCounts)[]) total[key] += device.counts[key]
-    return { ...total, devices: this.#members.length, connected: this.#members.filter(({ device }) => device.isConnected).length, unacknowledged: total.published - total.acknowledged }
+    for (const { device } of this.#members)
+      for (const key of Object.keys(total) as (keyof PublishCounts)[]) total[key] += device.counts[key]
+    return {
+      ...total,
+      devices: this.#members.length,
+      connected: this.#members.filter(({ device }) => device.isConnected).length,
+      unacknowledged: total.published - total.acknowledged,
+    }
   }
 
   /** Stops sampling, waits for acknowledgements within bounds, and closes the connections. */
@@ -55,7 +65,10 @@ export class Fleet {
     for (const { timer } of this.#members) clearTimeout(timer)
     let timeout: NodeJS.Timeout | undefined
     const drained = Promise.all(this.#members.map(({ device }) => device.drained()))
-    await Promise.race([drained, new Promise((resolve) => (timeout = setTimeout(resolve, this.#signal.aborted ? drainMs.stopped : drainMs.ended)))])
+    await Promise.race([
+      drained,
+      new Promise((resolve) => (timeout = setTimeout(resolve, this.#signal.aborted ? drainMs.stopped : drainMs.ended))),
+    ])
     clearTimeout(timeout)
     const progress = this.progress()
     await Promise.all(this.#members.map(({ device }) => device.close({ force: true })))

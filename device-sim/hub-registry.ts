@@ -49,7 +49,9 @@ export class HubRegistry {
     const found = await Promise.all(deviceIds.map((deviceId) => this.get(deviceId)))
     const missing = deviceIds.filter((_, index) => found[index] === undefined)
     for (let start = 0; start < missing.length; start += bulkMax) {
-      const devices = missing.slice(start, start + bulkMax).map((id) => ({ id, importMode: 'create', status: 'enabled', ...(deviceScope === undefined ? {} : { deviceScope }) }))
+      const devices = missing
+        .slice(start, start + bulkMax)
+        .map((id) => ({ id, importMode: 'create', status: 'enabled', ...(deviceScope === undefined ? {} : { deviceScope }) }))
       await this.#call('POST', '/devices', devices)
     }
     const created = await Promise.all(missing.map((deviceId) => this.get(deviceId)))
@@ -69,7 +71,9 @@ export class HubRegistry {
   /** Registers an edge device unless it is there. */
   async ensureEdgeDevice(deviceId: string): Promise<RegisteredDevice> {
     const found = await this.get(deviceId)
-    return found ?? toDevice(await this.#call('PUT', `/devices/${encodeURIComponent(deviceId)}`, { deviceId, capabilities: { iotEdge: true } }))
+    return (
+      found ?? toDevice(await this.#call('PUT', `/devices/${encodeURIComponent(deviceId)}`, { deviceId, capabilities: { iotEdge: true } }))
+    )
   }
 
   /** Deploys modules to one edge device. @param content `{ modulesContent }` of a deployment manifest */
@@ -81,9 +85,18 @@ export class HubRegistry {
     const authorization = sharedAccessSignature(this.hubHost, this.#key, Date.now() + tokenMs, this.#keyName)
     let response: { status: number; text: string }
     try {
-      response = await request(`https://${this.hubHost}${path}?api-version=${apiVersion}`, { method, authorization, body: body === undefined ? '' : JSON.stringify(body), ca: this.#ca })
+      response = await request(`https://${this.hubHost}${path}?api-version=${apiVersion}`, {
+        method,
+        authorization,
+        body: body === undefined ? '' : JSON.stringify(body),
+        ca: this.#ca,
+      })
     } catch (error) {
-      throw new HubRegistryError(`the hub '${this.hubHost}' cannot be reached: ${error instanceof Error ? error.message : String(error)}`, 503, { cause: error })
+      throw new HubRegistryError(
+        `the hub '${this.hubHost}' cannot be reached: ${error instanceof Error ? error.message : String(error)}`,
+        503,
+        { cause: error },
+      )
     }
     const { status, text } = response
     if (status === absentStatus) return undefined
@@ -93,9 +106,17 @@ export class HubRegistry {
 }
 
 /** `fetch` takes no certificate authority of its own, and that of a local cloud is not the system's. */
-function request(url: string, { method, authorization, body, ca }: { method: string; authorization: string; body: string; ca: string | undefined }): Promise<{ status: number; text: string }> {
+function request(
+  url: string,
+  { method, authorization, body, ca }: { method: string; authorization: string; body: string; ca: string | undefined },
+): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const options = { method, headers: { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }, timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) }
+    const options = {
+      method,
+      headers: { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      timeout: timeoutMs,
+      ...(ca === undefined ? {} : { ca }),
+    }
     const outgoing = https.request(url, options, (response) => {
       let text = ''
       response.setEncoding('utf8')

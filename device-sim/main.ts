@@ -10,7 +10,11 @@ const AgentSettings = z.object({
     try {
       return parseDeviceConnectionString(text)
     } catch (error) {
-      context.issues.push({ code: 'custom', input: '(not shown: it holds a key)', message: error instanceof Error ? error.message : String(error) })
+      context.issues.push({
+        code: 'custom',
+        input: '(not shown: it holds a key)',
+        message: error instanceof Error ? error.message : String(error),
+      })
       return z.NEVER
     }
   }),
@@ -30,7 +34,8 @@ const AgentSettings = z.object({
   AGENT_INTERVAL_MS: z.coerce.number().int().min(100).max(3_600_000).default(2_000),
 })
 
-const log = (event: string, fields: Record<string, unknown>) => process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'agent', event, ...fields })}\n`)
+const log = (event: string, fields: Record<string, unknown>) =>
+  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'agent', event, ...fields })}\n`)
 
 async function main(): Promise<void> {
   const settings = AgentSettings.safeParse(process.env)

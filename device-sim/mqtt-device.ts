@@ -87,7 +87,9 @@ export class MqttDevice {
   #pump(): void {
     while (this.#client.connected && this.#waiting.length > 0 && this.#inFlight < limits.inFlight) {
       const { body, readings, properties } = this.#stamp.message(this.#waiting.splice(0, limits.samplesPerMessage))
-      const bag = Object.entries({ '$.ct': 'application/json', '$.ce': 'utf-8', ...properties }).map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+      const bag = Object.entries({ '$.ct': 'application/json', '$.ce': 'utf-8', ...properties }).map(
+        ([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`,
+      )
       this.counts.published += readings
       this.counts.messages++
       this.#inFlight++

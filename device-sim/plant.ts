@@ -35,12 +35,24 @@ const kinds: readonly { readonly prefix: string; readonly create: MachineFactory
 ]
 
 /** The machines of a plant, kinds in turn: pump-001, compressor-001, oven-001, pump-002 … */
-export function createPlant({ devices, seed, faults }: { devices: number; seed: string; faults: readonly PlannedFault[] }): SimulatedDevice[] {
+export function createPlant({
+  devices,
+  seed,
+  faults,
+}: {
+  devices: number
+  seed: string
+  faults: readonly PlannedFault[]
+}): SimulatedDevice[] {
   return Array.from({ length: devices }, (_, index) => {
     const { prefix, create } = kinds[index % kinds.length]!
     const deviceId = `${prefix}-${String(Math.floor(index / kinds.length) + 1).padStart(3, '0')}`
     const machine = create(randomOf(`${seed}/${deviceId}`))
-    return simulatedDevice(deviceId, machine, faults.filter((fault) => fault.deviceId === deviceId))
+    return simulatedDevice(
+      deviceId,
+      machine,
+      faults.filter((fault) => fault.deviceId === deviceId),
+    )
   })
 }
 

@@ -27,7 +27,12 @@ export class TelemetryStamp {
     const readings = samples.reduce((count, { values }) => count + Object.keys(values).length, 0)
     const firstSeq = this.#nextSeq
     this.#nextSeq += readings
-    const properties = { [stamp.bootId]: this.bootId, [stamp.seq]: String(firstSeq), [stamp.count]: String(readings), ...(this.#modelId === '' ? {} : { [stamp.model]: this.#modelId }) }
+    const properties = {
+      [stamp.bootId]: this.bootId,
+      [stamp.seq]: String(firstSeq),
+      [stamp.count]: String(readings),
+      ...(this.#modelId === '' ? {} : { [stamp.model]: this.#modelId }),
+    }
     return { body: JSON.stringify(rows.length === 1 ? rows[0] : rows), readings, firstSeq, properties }
   }
 }

@@ -33,11 +33,24 @@ export const CoreMemory = z.object({ devices: z.record(z.string(), DeviceMemory)
 export type CoreMemory = z.infer<typeof CoreMemory>
 type DeviceMemory = z.infer<typeof DeviceMemory>
 
-type OpenBlock = { bootId: string; modelId: string; fromSeq: number; toSeq: number; series: Map<string, OpenSeries>; rejected: RejectedRange[] }
+type OpenBlock = {
+  bootId: string
+  modelId: string
+  fromSeq: number
+  toSeq: number
+  series: Map<string, OpenSeries>
+  rejected: RejectedRange[]
+}
 type OpenSeries = { timesMs: number[]; seqs: number[]; values: number[]; filtered: FilteredSummary | undefined }
 
 /** A message that could not be decoded, to be passed on for inspection. */
-export type RejectedMessage = { readonly deviceId: string; readonly reason: string; readonly detail: string; readonly body: Uint8Array; readonly contentType: string | undefined }
+export type RejectedMessage = {
+  readonly deviceId: string
+  readonly reason: string
+  readonly detail: string
+  readonly body: Uint8Array
+  readonly contentType: string | undefined
+}
 
 export class BatchCore {
   readonly #memory: CoreMemory
@@ -158,7 +171,9 @@ export class BatchCore {
         fromSeq: block.fromSeq,
         toSeq: block.toSeq,
         receivedSeq: isLast && received?.bootId === block.bootId ? Math.max(block.toSeq, received.seq) : block.toSeq,
-        series: [...block.series].map(([signal, { timesMs, seqs, values, filtered }]): Series => ({ signal, timesMs, seqs, values, ...(filtered ? { filtered } : {}) })),
+        series: [...block.series].map(
+          ([signal, { timesMs, seqs, values, filtered }]): Series => ({ signal, timesMs, seqs, values, ...(filtered ? { filtered } : {}) }),
+        ),
         rejected: block.rejected,
       }
     })
@@ -179,5 +194,11 @@ function seriesOf(block: OpenBlock, signal: string): OpenSeries {
 function addFiltered(summary: FilteredSummary | undefined, { timeMs, value }: { timeMs: number; value: number }): FilteredSummary {
   if (!summary) return { count: 1, min: value, max: value, mean: value, lastTimeMs: timeMs }
   const count = summary.count + 1
-  return { count, min: Math.min(summary.min, value), max: Math.max(summary.max, value), mean: summary.mean + (value - summary.mean) / count, lastTimeMs: Math.max(summary.lastTimeMs, timeMs) }
+  return {
+    count,
+    min: Math.min(summary.min, value),
+    max: Math.max(summary.max, value),
+    mean: summary.mean + (value - summary.mean) / count,
+    lastTimeMs: Math.max(summary.lastTimeMs, timeMs),
+  }
 }

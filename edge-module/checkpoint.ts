@@ -17,7 +17,12 @@ const StoredCheckpoint = z.object({
   batch: z.string(),
 })
 
-export type Checkpoint = { readonly position: number; readonly unstampedBoot: string; readonly memory: CoreMemory; readonly batch: Uint8Array }
+export type Checkpoint = {
+  readonly position: number
+  readonly unstampedBoot: string
+  readonly memory: CoreMemory
+  readonly batch: Uint8Array
+}
 
 /** The last checkpoint, or a new one when there is none. @throws when the file is damaged: a person must look at it */
 export function readCheckpoint(path: string, newBoot: string): Checkpoint {

@@ -15,9 +15,16 @@ export type DeadbandSettings = {
   readonly maxIntervalMs: number
 }
 
-export function applyDeadband(state: DeadbandState, reading: { timeMs: number; value: number }, { width, maxIntervalMs }: DeadbandSettings): { state: DeadbandState; passed: boolean } {
+export function applyDeadband(
+  state: DeadbandState,
+  reading: { timeMs: number; value: number },
+  { width, maxIntervalMs }: DeadbandSettings,
+): { state: DeadbandState; passed: boolean } {
   const { lastPassed } = state
   const passed =
-    lastPassed === undefined || width === 0 || Math.abs(reading.value - lastPassed.value) > width || Math.abs(reading.timeMs - lastPassed.timeMs) >= maxIntervalMs
+    lastPassed === undefined ||
+    width === 0 ||
+    Math.abs(reading.value - lastPassed.value) > width ||
+    Math.abs(reading.timeMs - lastPassed.timeMs) >= maxIntervalMs
   return passed ? { state: { lastPassed: { timeMs: reading.timeMs, value: reading.value } }, passed } : { state, passed }
 }

@@ -65,7 +65,7 @@ export class EdgeModule {
 
   /** Connects by what the edge runtime put into the environment. */
   static async start(options: EdgeModuleOptions): Promise<EdgeModule> {
-    const client = await iot.ModuleClient.fromEnvironment(AcknowledgingMqtt as never)
+    const client = await iot.ModuleClient.fromEnvironment(AcknowledgingMqtt)
     const module = new EdgeModule(client, options)
     client.on('error', (error) => options.log('client-error', { error: error.message }))
     client.on('disconnect', () => options.log('disconnected', {}))
@@ -115,7 +115,10 @@ export class EdgeModule {
     while (folded < this.#tail.length && this.#core.readingsTaken < batchReadingsMax) {
       const entry = this.#tail[folded++]!
       const { message } = entry
-      const rejected = this.#core.add({ ...message, contentType: message.contentType, contentEncoding: message.contentEncoding, moduleId: undefined }, this.#filter)
+      const rejected = this.#core.add(
+        { ...message, contentType: message.contentType, contentEncoding: message.contentEncoding, moduleId: undefined },
+        this.#filter,
+      )
       position = entry.position
       if (rejected) await this.#passOn(rejected)
     }

@@ -46,7 +46,9 @@ export class Journal {
     this.#directory = directory
     this.#bytesMax = bytesMax
     mkdirSync(directory, { recursive: true })
-    for (const name of readdirSync(directory).filter((file) => /^\d{16}\.journal$/.test(file)).sort()) {
+    for (const name of readdirSync(directory)
+      .filter((file) => /^\d{16}\.journal$/.test(file))
+      .sort()) {
       const path = join(directory, name)
       const contents = readFileSync(path)
       const end = validEnd(contents)

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto'
 import { EdgeModule } from './edge-module.ts'
 import { readSettings, WrongSettingsError } from './settings.ts'
 
-const log = (event: string, fields: Record<string, unknown>) => process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'edge-module', event, ...fields })}\n`)
+const log = (event: string, fields: Record<string, unknown>) =>
+  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'edge-module', event, ...fields })}\n`)
 
 async function main(): Promise<void> {
   const module = await EdgeModule.start({ settings: readSettings(process.env), newBoot: `edge-${randomUUID().slice(0, 8)}`, log })

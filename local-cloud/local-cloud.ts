@@ -44,7 +44,13 @@ const partitionCount = 4
 const retention = { bytes: 512 * 1024 * 1024, ageMs: 24 * 3_600_000 }
 
 const SavedState = z.object({
-  keys: z.object({ iothubowner: z.string(), service: z.string(), device: z.string(), registryRead: z.string(), registryReadWrite: z.string() }),
+  keys: z.object({
+    iothubowner: z.string(),
+    service: z.string(),
+    device: z.string(),
+    registryRead: z.string(),
+    registryReadWrite: z.string(),
+  }),
   createdMs: z.number(),
   ports: z.object({ tls: z.number(), amqp: z.number(), blob: z.number(), queue: z.number(), table: z.number() }),
 })
@@ -77,7 +83,12 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
 
   // Azurite takes the longest; the rest is opened meanwhile.
   const storage = startOnPortsOrFree((ports) => startAzurite(join(directory, 'storage'), ports), saved.ports)
-  opened.defer(() => storage.then((azurite) => azurite.stop(), () => {}))
+  opened.defer(() =>
+    storage.then(
+      (azurite) => azurite.stop(),
+      () => {},
+    ),
+  )
   const certificate = await serverCertificate(join(directory, 'certificates'))
   const registry = await Registry.open(join(directory, 'iot-hub'))
   opened.defer(() => registry.close())
@@ -86,7 +97,12 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
 
   const policies = Object.entries(saved.keys).map(([name, key]) => ({ name, key, rights: rights[name as keyof SavedState['keys']] }))
   const hub = new IotHub({ registry, log, nowMs, logRefusal })
-  const eventHub: EventHub = { name: builtInEventHub, log, consumerGroups: new Set(['$default', ...Object.values(consumerGroups)]), createdMs: saved.createdMs }
+  const eventHub: EventHub = {
+    name: builtInEventHub,
+    log,
+    consumerGroups: new Set(['$default', ...Object.values(consumerGroups)]),
+    createdMs: saved.createdMs,
+  }
   const keyOfReader = (name: string) => policies.find((policy) => policy.name === name && policy.rights.includes('service'))?.key
   const amqp = new AmqpServer({ hubs: new Map([[builtInEventHub, eventHub]]), keyOf: keyOfReader, nowMs, logRefusal })
 
@@ -99,7 +115,14 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
     certificate,
   )
   opened.defer(() => secure.close())
-  const plain = new FrontDoor({ mqtt: (socket) => void socket.destroy(), amqp: (socket) => amqp.accept(socket), http: (_, response) => void response.writeHead(400).end() }, undefined)
+  const plain = new FrontDoor(
+    {
+      mqtt: (socket) => void socket.destroy(),
+      amqp: (socket) => amqp.accept(socket),
+      http: (_, response) => void response.writeHead(400).end(),
+    },
+    undefined,
+  )
   opened.defer(() => plain.close())
   const tlsPort = await listenAt(secure, options.port, saved.ports.tls)
   const amqpPort = await listenAt(plain, options.amqpPort, saved.ports.amqp)
@@ -115,7 +138,9 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
   }
   const connectionFile = join(directory, 'connection.json')
   await writeAtomically(connectionFile, `${JSON.stringify(connection, null, 2)}\n`)
-  const failed = new Promise<string>((resolveFailed) => azurite.process.once('exit', (code, signal) => resolveFailed(`storage (Azurite) ended with ${signal ?? `code ${code}`}`)))
+  const failed = new Promise<string>((resolveFailed) =>
+    azurite.process.once('exit', (code, signal) => resolveFailed(`storage (Azurite) ended with ${signal ?? `code ${code}`}`)),
+  )
   return { connection, connectionFile, failed, stop: () => opened.close() }
 }
 
@@ -132,10 +157,15 @@ function restListener(rest: HubRestApi, log: LocalCloudOptions['log']): http.Req
     request.on('end', () => {
       const url = new URL(request.url ?? '/', `https://${request.headers.host ?? 'localhost'}`)
       rest.handle({ method: request.method ?? 'GET', url, headers: request.headers, body: Buffer.concat(chunks).toString() }).then(
-        ({ status, body, headers }) => response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body === undefined ? undefined : JSON.stringify(body)),
+        ({ status, body, headers }) =>
+          response
+            .writeHead(status, { 'content-type': 'application/json', ...headers })
+            .end(body === undefined ? undefined : JSON.stringify(body)),
         (error: unknown) => {
           log('request-failed', { path: url.pathname, error: String(error) })
-          response.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify({ Message: 'ErrorCode:ServerError;the request failed' }))
+          response
+            .writeHead(500, { 'content-type': 'application/json' })
+            .end(JSON.stringify({ Message: 'ErrorCode:ServerError;the request failed' }))
         },
       )
     })
@@ -172,7 +202,10 @@ async function listenAt(door: FrontDoor, wanted: number, remembered: number): Pr
   return door.listen(remembered).catch(() => door.listen(0))
 }
 
-async function startOnPortsOrFree<T>(start: (ports: { blob: number; queue: number; table: number }) => Promise<T>, ports: SavedState['ports']): Promise<T> {
+async function startOnPortsOrFree<T>(
+  start: (ports: { blob: number; queue: number; table: number }) => Promise<T>,
+  ports: SavedState['ports'],
+): Promise<T> {
   const free = { blob: 0, queue: 0, table: 0 }
   if (ports.blob === 0) return start(free)
   return start(ports).catch(() => start(free))

@@ -76,20 +76,29 @@ describe('the parts and their edges', () => {
   })
 
   test('a forbidden edge is noticed', () => {
-    const forbidden: Source = { path: 'cloud-functions/functions/x.ts', part: 'cloud-functions', text: '', imports: ['../../local-cloud/local-cloud.ts', './y.ts', 'zod'] }
+    const forbidden: Source = {
+      path: 'cloud-functions/functions/x.ts',
+      part: 'cloud-functions',
+      text: '',
+      imports: ['../../local-cloud/local-cloud.ts', './y.ts', 'zod'],
+    }
     expect(wrongEdges([forbidden])).toEqual(['cloud-functions/functions/x.ts imports local-cloud'])
   })
 
   test('pure folders touch no clock, no randomness, no environment, no Node (R3)', () => {
     const pure = all.filter(({ part }) => part === 'contract' || part === 'detection')
-    const found = pure.flatMap(({ path, text }) => impure.filter((pattern) => pattern.test(text)).map((pattern) => `${path} matches ${pattern}`))
+    const found = pure.flatMap(({ path, text }) =>
+      impure.filter((pattern) => pattern.test(text)).map((pattern) => `${path} matches ${pattern}`),
+    )
     expect(pure.length).toBeGreaterThan(15)
     expect(found).toEqual([])
   })
 
   test('each SDK lives in its own parts (R4)', () => {
     const found = all.flatMap(({ path, part, imports }) =>
-      part === 'local-cloud' ? [] : imports.filter((name) => sdkHomes[name] && !sdkHomes[name].includes(part)).map((name) => `${path} imports ${name}`),
+      part === 'local-cloud'
+        ? []
+        : imports.filter((name) => sdkHomes[name] && !sdkHomes[name].includes(part)).map((name) => `${path} imports ${name}`),
     )
     expect(found).toEqual([])
     expect(all.some(({ part, imports }) => part === 'cloud-functions' && imports.includes('@azure/data-tables'))).toBe(true)

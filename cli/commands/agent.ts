@@ -19,7 +19,11 @@ const Options = z.object({
 
 /** This computer's name, in the characters that a device id may have. */
 export function thisComputerId(): string {
-  return `computer-${hostname().replace(/[^A-Za-z0-9-]/g, '-').slice(0, 100) || 'unnamed'}`
+  return `computer-${
+    hostname()
+      .replace(/[^A-Za-z0-9-]/g, '-')
+      .slice(0, 100) || 'unnamed'
+  }`
 }
 
 export const agent: Command = {
@@ -37,7 +41,17 @@ cannot be read is absent.
   --json           one JSON object a line
 `,
   async run(args, signal) {
-    const options = parseOptions(args, { device: { type: 'string' }, every: { type: 'string' }, target: { type: 'string' }, once: { type: 'boolean' }, json: { type: 'boolean' } }, Options)
+    const options = parseOptions(
+      args,
+      {
+        device: { type: 'string' },
+        every: { type: 'string' },
+        target: { type: 'string' },
+        once: { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
+      Options,
+    )
     const computer = new ThisComputer()
     if (options.once) {
       const values = await computer.read(Date.now())

@@ -28,13 +28,32 @@ DIR/connection.json with connection strings that Azure SDKs take as they are.
   --json           one machine-readable object a line
 `,
   async run(args, signal) {
-    const options = parseOptions(args, { data: { type: 'string' }, port: { type: 'string' }, 'amqp-port': { type: 'string' }, 'azure-ports': { type: 'boolean' }, json: { type: 'boolean' } }, Options)
-    const log = (event: string, fields: Record<string, unknown>) => printJson({ time: new Date().toISOString(), part: 'cloud', event, ...fields })
-    const running = await startLocalCloud({ dataDirectory: options.data, port: options['azure-ports'] ? 8883 : options.port, amqpPort: options['amqp-port'], log })
+    const options = parseOptions(
+      args,
+      {
+        data: { type: 'string' },
+        port: { type: 'string' },
+        'amqp-port': { type: 'string' },
+        'azure-ports': { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
+      Options,
+    )
+    const log = (event: string, fields: Record<string, unknown>) =>
+      printJson({ time: new Date().toISOString(), part: 'cloud', event, ...fields })
+    const running = await startLocalCloud({
+      dataDirectory: options.data,
+      port: options['azure-ports'] ? 8883 : options.port,
+      amqpPort: options['amqp-port'],
+      log,
+    })
     if (options.json) printJson({ event: 'ready', connectionFile: running.connectionFile })
     else process.stdout.write(`ready: ${running.connectionFile}\n`)
     announceReady({ connectionFile: running.connectionFile })
-    const reason = await Promise.race([running.failed, new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined)))])
+    const reason = await Promise.race([
+      running.failed,
+      new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
+    ])
     await running.stop()
     if (reason === undefined) return 0
     log('failed', { reason })

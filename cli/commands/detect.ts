@@ -33,7 +33,8 @@ nothing is unusual, above 0.5 from the alert threshold on, and never above 1.
       const timeMs = parseTime(row.timestamp ?? '')
       if (timeMs === undefined) throw new UsageError(`'${file}' line ${rowNumber}: '${row.timestamp}' is no time`)
       const value = Number(row.value)
-      if (row.value === '' || row.value === undefined || !Number.isFinite(value)) throw new UsageError(`'${file}' line ${rowNumber}: '${row.value}' is no number`)
+      if (row.value === '' || row.value === undefined || !Number.isFinite(value))
+        throw new UsageError(`'${file}' line ${rowNumber}: '${row.value}' is no number`)
       const verdict = observe(state, timeMs, value, 0)
       const [score, min, max] = 'score' in verdict ? [anomalyScore(verdict.score), verdict.expectedMin, verdict.expectedMax] : [0, '', '']
       const line = `${row.timestamp},${row.value},${score.toFixed(6)},${min},${max},${verdict.kind}\n`

@@ -9,7 +9,12 @@ import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 import type { Target } from '../connection-file.ts'
 
-const Options = z.object({ target: z.string().optional(), port: Port.optional(), json: z.boolean().default(false), positionals: noPositionals })
+const Options = z.object({
+  target: z.string().optional(),
+  port: Port.optional(),
+  json: z.boolean().default(false),
+  positionals: noPositionals,
+})
 
 /** One thing that can be wrong, in words a person can act on. */
 type Finding = { readonly check: string; readonly ok: boolean; readonly detail: string }
@@ -31,7 +36,8 @@ the hub's. Exit code 1 when something is wrong.
   async run(args) {
     const options = parseOptions(args, { target: { type: 'string' }, port: { type: 'string' }, json: { type: 'boolean' } }, Options)
     const environmentPort = Port.safeParse(process.env.PORT || 7300)
-    if (options.port === undefined && !environmentPort.success) throw new UsageError(`PORT is '${process.env.PORT}', expected a number from 0 to 65535`)
+    if (options.port === undefined && !environmentPort.success)
+      throw new UsageError(`PORT is '${process.env.PORT}', expected a number from 0 to 65535`)
     const port = options.port ?? environmentPort.data!
     const findings: Finding[] = [checkNode(), await checkPort(port), await checkFolder(), await checkDisk()]
     findings.push(...(await checkConnection(options.target)))
@@ -46,7 +52,11 @@ the hub's. Exit code 1 when something is wrong.
 function checkNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const ok = major > 20 || (major === 20 && minor >= 19)
-  return { check: 'node', ok, detail: ok ? `${process.versions.node}` : `${process.versions.node} is too old: Millwright needs 20.19 or later` }
+  return {
+    check: 'node',
+    ok,
+    detail: ok ? process.versions.node : `${process.versions.node} is too old: Millwright needs 20.19 or later`,
+  }
 }
 
 async function checkPort(port: number): Promise<Finding> {
@@ -82,7 +92,11 @@ async function checkFolder(): Promise<Finding> {
     await rm(probe)
     return { check: 'data folder', ok: true, detail: folder }
   } catch (error) {
-    return { check: 'data folder', ok: false, detail: `${folder} cannot be written: ${(error as Error).message}. Choose another: MILLWRIGHT_DATA=DIR npm start` }
+    return {
+      check: 'data folder',
+      ok: false,
+      detail: `${folder} cannot be written: ${(error as Error).message}. Choose another: MILLWRIGHT_DATA=DIR npm start`,
+    }
   }
 }
 
@@ -91,7 +105,14 @@ async function checkDisk(): Promise<Finding> {
     const { bavail, bsize } = await statfs(resolve(dataDirectory()))
     const free = bavail * bsize
     const amount = `${(free / 1024 ** 3).toFixed(1)} GiB free`
-    return { check: 'disk', ok: free >= limits.diskBytes, detail: free >= limits.diskBytes ? amount : `${amount}: the disk is nearly full, and nothing is acknowledged that cannot be stored. Free at least 0.5 GiB` }
+    return {
+      check: 'disk',
+      ok: free >= limits.diskBytes,
+      detail:
+        free >= limits.diskBytes
+          ? amount
+          : `${amount}: the disk is nearly full, and nothing is acknowledged that cannot be stored. Free at least 0.5 GiB`,
+    }
   } catch (error) {
     return { check: 'disk', ok: false, detail: (error as Error).message }
   }
@@ -120,7 +141,8 @@ function checkString(name: string, text: string, required: readonly string[], ba
   try {
     const fields = parseConnectionString(text, required)
     const key = base64Field === undefined ? undefined : fields.get(base64Field)
-    if (key !== undefined && Buffer.from(key, 'base64').toString('base64') !== key) return { check, ok: false, detail: `the key in the connection string is not base64; was it cut when it was copied?` }
+    if (key !== undefined && Buffer.from(key, 'base64').toString('base64') !== key)
+      return { check, ok: false, detail: `the key in the connection string is not base64; was it cut when it was copied?` }
     return { check, ok: true, detail: 'the connection string is well formed' }
   } catch (error) {
     if (!(error instanceof MalformedConnectionStringError)) throw error
@@ -132,16 +154,28 @@ function checkString(name: string, text: string, required: readonly string[], ba
 function checkHub(connectionString: string, ca: string | undefined): Promise<Finding[]> {
   const host = parseConnectionString(connectionString, ['HostName']).get('hostname')!
   return new Promise((done) => {
-    const request = https.get(`https://${host}/statistics/devices?api-version=2021-04-12`, { timeout: limits.connectMs, ...(ca === undefined ? {} : { ca }) }, (response) => {
-      response.resume()
-      const offsetMs = Date.parse(response.headers.date ?? '') - Date.now()
-      const isNear = Math.abs(offsetMs) <= limits.clockMs
-      const clock = Number.isNaN(offsetMs)
-        ? { check: 'clock', ok: true, detail: 'the hub did not say what time it is' }
-        : { check: 'clock', ok: isNear, detail: isNear ? 'agrees with the hub' : `differs from the hub by ${Math.round(offsetMs / 1000)} s: access tokens will be refused. Set the clock` }
-      done([{ check: 'hub', ok: true, detail: `${host} answers` }, clock])
-    })
+    const request = https.get(
+      `https://${host}/statistics/devices?api-version=2021-04-12`,
+      { timeout: limits.connectMs, ...(ca === undefined ? {} : { ca }) },
+      (response) => {
+        response.resume()
+        const offsetMs = Date.parse(response.headers.date ?? '') - Date.now()
+        const isNear = Math.abs(offsetMs) <= limits.clockMs
+        const clock = Number.isNaN(offsetMs)
+          ? { check: 'clock', ok: true, detail: 'the hub did not say what time it is' }
+          : {
+              check: 'clock',
+              ok: isNear,
+              detail: isNear
+                ? 'agrees with the hub'
+                : `differs from the hub by ${Math.round(offsetMs / 1000)} s: access tokens will be refused. Set the clock`,
+            }
+        done([{ check: 'hub', ok: true, detail: `${host} answers` }, clock])
+      },
+    )
     request.on('timeout', () => request.destroy(new Error(`no answer within ${limits.connectMs / 1000} s`)))
-    request.on('error', (error) => done([{ check: 'hub', ok: false, detail: `${host} cannot be reached: ${error.message}. If it is the local cloud, is it running?` }]))
+    request.on('error', (error) =>
+      done([{ check: 'hub', ok: false, detail: `${host} cannot be reached: ${error.message}. If it is the local cloud, is it running?` }]),
+    )
   })
 }

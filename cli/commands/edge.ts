@@ -36,15 +36,26 @@ to name the ca of connection.json.
   --json           one JSON object a line
 `,
   async run(args, signal) {
-    const spec = { device: { type: 'string' }, target: { type: 'string' }, data: { type: 'string' }, port: { type: 'string' }, manifest: { type: 'string' }, json: { type: 'boolean' } } as const
+    const spec = {
+      device: { type: 'string' },
+      target: { type: 'string' },
+      data: { type: 'string' },
+      port: { type: 'string' },
+      manifest: { type: 'string' },
+      json: { type: 'boolean' },
+    } as const
     const options = parseOptions(args, spec, Options)
     const targetFile = resolve(options.target ?? join(dataDirectory(), 'connection.json'))
     const { connection, ca } = await readConnectionFile(targetFile)
-    if (connection.ca !== undefined && process.env.NODE_EXTRA_CA_CERTS === undefined) throw new UsageError(`set NODE_EXTRA_CA_CERTS=${connection.ca} first: the modules' SDK takes the certificate authority from there alone`)
+    if (connection.ca !== undefined && process.env.NODE_EXTRA_CA_CERTS === undefined)
+      throw new UsageError(
+        `set NODE_EXTRA_CA_CERTS=${connection.ca} first: the modules' SDK takes the certificate authority from there alone`,
+      )
     const registry = new HubRegistry(connection.iotHub, ca)
     const device = await registry.ensureEdgeDevice(options.device)
     await registry.deploy(options.device, JSON.parse(await readFile(options.manifest ?? distFile('infra/deployment.json'), 'utf8')))
-    const log = (event: string, fields: Record<string, unknown>) => printJson({ time: new Date().toISOString(), part: 'edge-runtime', event, ...fields })
+    const log = (event: string, fields: Record<string, unknown>) =>
+      printJson({ time: new Date().toISOString(), part: 'edge-runtime', event, ...fields })
     const runtime = await startEdgeRuntime({
       connectionString: `HostName=${registry.hubHost};DeviceId=${device.deviceId};SharedAccessKey=${device.key}`,
       dataDirectory: options.data ?? join(dirname(targetFile), 'edge', options.device),

@@ -52,7 +52,11 @@ SERVICE_DEPARTMENT_SECRET and OPERATOR_TOKEN are taken from the environment.
       },
       log,
     })
-    const site = await startStaticSite({ directory: distFile('dashboards'), port: options.port, handleApi: (request, response) => host.handleHttp(request, response) })
+    const site = await startStaticSite({
+      directory: distFile('dashboards'),
+      port: options.port,
+      handleApi: (request, response) => host.handleHttp(request, response),
+    })
     process.stdout.write(`ready: ${site.url}\n`)
     announceReady({ url: site.url })
     await new Promise<void>((done) => (signal.aborted ? done() : signal.addEventListener('abort', () => done(), { once: true })))

@@ -9,9 +9,13 @@ import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 
 const Options = z.object({
-  device: z.string({ error: 'the name of the device is needed' }).regex(/^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$/, 'a device id has up to 128 letters, digits or -:.+%_#*?!(),=@$\''),
+  device: z
+    .string({ error: 'the name of the device is needed' })
+    .regex(/^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$/, "a device id has up to 128 letters, digits or -:.+%_#*?!(),=@$'"),
   speed: z
-    .union([z.literal('max').transform(() => Number.POSITIVE_INFINITY), z.coerce.number().positive()], { error: "expected a positive number or 'max'" })
+    .union([z.literal('max').transform(() => Number.POSITIVE_INFINITY), z.coerce.number().positive()], {
+      error: "expected a positive number or 'max'",
+    })
     .default(Number.POSITIVE_INFINITY),
   model: z.string().default(''),
   target: z.string().optional(),
@@ -33,7 +37,13 @@ its rows as readings of the device, with their recorded times.
   --json           the result as one JSON object
 `,
   async run(args, signal) {
-    const spec = { device: { type: 'string' }, speed: { type: 'string' }, model: { type: 'string' }, target: { type: 'string' }, json: { type: 'boolean' } } as const
+    const spec = {
+      device: { type: 'string' },
+      speed: { type: 'string' },
+      model: { type: 'string' },
+      target: { type: 'string' },
+      json: { type: 'boolean' },
+    } as const
     const { device: deviceId, speed, model, target, json, positionals } = parseOptions(args, spec, Options)
     const file = positionals[0]!
     if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
@@ -53,7 +63,10 @@ its rows as readings of the device, with their recorded times.
         },
       })
       if (json) printJson({ file: basename(file), device: deviceId, ...counts })
-      else process.stdout.write(`${basename(file)}: ${counts.samples} rows, ${counts.acknowledged} of ${counts.published} readings acknowledged\n`)
+      else
+        process.stdout.write(
+          `${basename(file)}: ${counts.samples} rows, ${counts.acknowledged} of ${counts.published} readings acknowledged\n`,
+        )
       return counts.acknowledged === counts.published || signal.aborted ? 0 : 1
     } catch (error) {
       if (error instanceof MalformedRecordingError) throw new UsageError(error.message)

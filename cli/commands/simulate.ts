@@ -18,7 +18,11 @@ const FaultOption = z.string().transform((text, context): PlannedFault => {
   const [deviceId = '', kind = '', onset = '', ramp = '12s', length = '5m'] = text.split(':')
   const [onsetMs, rampMs, lengthMs] = [onset, ramp, length].map((part) => Duration.safeParse(part))
   if (deviceId === '' || kind === '' || !onsetMs?.success || !rampMs?.success || !lengthMs?.success) {
-    context.issues.push({ code: 'custom', input: text, message: `'${text}' is not DEVICE:KIND:ONSET[:RAMP[:LENGTH]], for example pump-002:bearing-wear:40s` })
+    context.issues.push({
+      code: 'custom',
+      input: text,
+      message: `'${text}' is not DEVICE:KIND:ONSET[:RAMP[:LENGTH]], for example pump-002:bearing-wear:40s`,
+    })
     return z.NEVER
   }
   const onsetS = onsetMs.data / 1000
@@ -65,8 +69,16 @@ registered. Ends with one object that counts readings.
 `,
   async run(args, signal) {
     const spec = {
-      devices: { type: 'string' }, rate: { type: 'string' }, seed: { type: 'string' }, for: { type: 'string' }, target: { type: 'string' }, gateway: { type: 'string' },
-      'edge-device': { type: 'string' }, fault: { type: 'string', multiple: true }, truth: { type: 'string' }, json: { type: 'boolean' },
+      devices: { type: 'string' },
+      rate: { type: 'string' },
+      seed: { type: 'string' },
+      for: { type: 'string' },
+      target: { type: 'string' },
+      gateway: { type: 'string' },
+      'edge-device': { type: 'string' },
+      fault: { type: 'string', multiple: true },
+      truth: { type: 'string' },
+      json: { type: 'boolean' },
     } as const
     const options = parseOptions(args, spec, Options)
     const { connection, ca } = await readConnectionFile(options.target ?? join(dataDirectory(), 'connection.json'))
@@ -74,15 +86,29 @@ registered. Ends with one object that counts readings.
     for (const fault of options.fault) {
       const machine = plant.find(({ deviceId }) => deviceId === fault.deviceId)
       if (!machine) throw new UsageError(`the fault names '${fault.deviceId}', which is not among the ${options.devices} devices`)
-      if (!machine.faultKinds.includes(fault.kind)) throw new UsageError(`'${fault.deviceId}' has no fault '${fault.kind}'; it has ${machine.faultKinds.join(', ')}`)
+      if (!machine.faultKinds.includes(fault.kind))
+        throw new UsageError(`'${fault.deviceId}' has no fault '${fault.kind}'; it has ${machine.faultKinds.join(', ')}`)
     }
     const registry = new HubRegistry(connection.iotHub, ca)
     const scope = options['edge-device'] === undefined ? undefined : (await registry.get(options['edge-device']))?.deviceScope
-    const registered = new Map((await registry.ensureDevices(plant.map(({ deviceId }) => deviceId), scope)).map((device) => [device.deviceId, device]))
+    const registered = new Map(
+      (
+        await registry.ensureDevices(
+          plant.map(({ deviceId }) => deviceId),
+          scope,
+        )
+      ).map((device) => [device.deviceId, device]),
+    )
     const errors = new Map<string, number>()
     const fleet = new Fleet({
       plant,
-      credentialsOf: (deviceId) => ({ hubHost: registry.hubHost, gatewayHost: options.gateway, deviceId, key: registered.get(deviceId)!.key, ca }),
+      credentialsOf: (deviceId) => ({
+        hubHost: registry.hubHost,
+        gatewayHost: options.gateway,
+        deviceId,
+        key: registered.get(deviceId)!.key,
+        ca,
+      }),
       ratePerS: options.rate,
       signal,
       onError: (error) => errors.set(error.message, (errors.get(error.message) ?? 0) + 1),
@@ -100,7 +126,16 @@ registered. Ends with one object that counts readings.
       report(progress, fleet.startedMs, options.json)
     }
     const { published, acknowledged, dropped, messages, errors: errorCount, devices } = await fleet.stop()
-    const result = { published, acknowledged, dropped, errors: errorCount, messages, devices, seed: options.seed, seconds: Math.round((Date.now() - fleet.startedMs) / 100) / 10 }
+    const result = {
+      published,
+      acknowledged,
+      dropped,
+      errors: errorCount,
+      messages,
+      devices,
+      seed: options.seed,
+      seconds: Math.round((Date.now() - fleet.startedMs) / 100) / 10,
+    }
     if (options.json) printJson(result)
     else process.stdout.write(`\n${acknowledged} of ${published} readings acknowledged, ${errorCount} errors\n`)
     for (const [message, count] of errors) process.stderr.write(`${count} × ${message}\n`)
@@ -110,13 +145,27 @@ registered. Ends with one object that counts readings.
 
 function report(progress: FleetProgress, startedMs: number, json: boolean): void {
   const perS = progress.published / ((Date.now() - startedMs) / 1000)
-  if (json) printJson({ event: 'progress', connected: progress.connected, published: progress.published, acknowledged: progress.acknowledged, unacknowledged: progress.unacknowledged, errors: progress.errors })
-  else if (process.stdout.isTTY) process.stdout.write(`\r${progress.connected}/${progress.devices} devices, ${perS.toFixed(0)} readings/s, ${progress.unacknowledged} unacknowledged, ${progress.errors} errors   `)
+  if (json)
+    printJson({
+      event: 'progress',
+      connected: progress.connected,
+      published: progress.published,
+      acknowledged: progress.acknowledged,
+      unacknowledged: progress.unacknowledged,
+      errors: progress.errors,
+    })
+  else if (process.stdout.isTTY)
+    process.stdout.write(
+      `\r${progress.connected}/${progress.devices} devices, ${perS.toFixed(0)} readings/s, ${progress.unacknowledged} unacknowledged, ${progress.errors} errors   `,
+    )
 }
 
 async function writeTruth(file: string, faults: readonly PlannedFault[], startedMs: number): Promise<void> {
   const run = randomUUID().slice(0, 8)
   const at = (seconds: number) => new Date(startedMs + seconds * 1000).toISOString()
-  const lines = faults.map(({ deviceId, kind, onsetS, rampS, endS }) => `${JSON.stringify({ run, deviceId, kind, onset: at(onsetS), full: at(onsetS + rampS), end: at(endS) })}\n`)
+  const lines = faults.map(
+    ({ deviceId, kind, onsetS, rampS, endS }) =>
+      `${JSON.stringify({ run, deviceId, kind, onset: at(onsetS), full: at(onsetS + rampS), end: at(endS) })}\n`,
+  )
   await appendFile(file, lines.join(''))
 }

@@ -49,16 +49,29 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
   --json           progress as one JSON object a line
 `,
   async run(args, signal) {
-    const spec = { port: { type: 'string' }, data: { type: 'string' }, devices: { type: 'string' }, seed: { type: 'string' }, json: { type: 'boolean' } } as const
+    const spec = {
+      port: { type: 'string' },
+      data: { type: 'string' },
+      devices: { type: 'string' },
+      seed: { type: 'string' },
+      json: { type: 'boolean' },
+    } as const
     const { port, directory, ...options } = readSettings(args, spec)
     await mkdir(directory, { recursive: true })
-    const say = (event: string, text: string, fields: Record<string, unknown> = {}) => (options.json ? printJson({ event, ...fields }) : process.stdout.write(`${text}\n`))
+    const say = (event: string, text: string, fields: Record<string, unknown> = {}) =>
+      options.json ? printJson({ event, ...fields }) : process.stdout.write(`${text}\n`)
     await requireFreePort(port)
     const lock = await StartLock.take(directory)
     const children: SupervisedProcess[] = []
     const closers: (() => Promise<void>)[] = []
     const writeLock = () => lock.write(children.flatMap(({ processId }) => processId ?? []))
-    const launch = async (name: string, script: string, childArgs: readonly string[], environment: NodeJS.ProcessEnv = {}, portOf?: (details: Record<string, string>) => string) => {
+    const launch = async (
+      name: string,
+      script: string,
+      childArgs: readonly string[],
+      environment: NodeJS.ProcessEnv = {},
+      portOf?: (details: Record<string, string>) => string,
+    ) => {
       const child = new SupervisedProcess({
         name,
         script,
@@ -99,19 +112,52 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
       const thisComputer = thisComputerId()
       const [computer] = await registry.ensureDevices([thisComputer])
 
-      const appSettings = { SERVICE_DEPARTMENT_URL: `${department.url}/work-orders`, SERVICE_DEPARTMENT_SECRET: webhookSecret, OPERATOR_TOKEN: operatorToken }
+      const appSettings = {
+        SERVICE_DEPARTMENT_URL: `${department.url}/work-orders`,
+        SERVICE_DEPARTMENT_SECRET: webhookSecret,
+        OPERATOR_TOKEN: operatorToken,
+      }
       const [{ url = '' }, { gatewayHost = '' }] = await Promise.all([
-        launch('functions', command, ['functions', '--target', connectionFile, '--port', String(port)], { ...trust, ...appSettings }, (details) => new URL(details.url ?? '').port),
-        launch('edge-runtime', command, ['edge', '--device', gateway, '--target', connectionFile, '--json'], trust, ({ gatewayHost: host = '' }) => host.slice(host.indexOf(':') + 1)),
+        launch(
+          'functions',
+          command,
+          ['functions', '--target', connectionFile, '--port', String(port)],
+          { ...trust, ...appSettings },
+          (details) => new URL(details.url ?? '').port,
+        ),
+        launch(
+          'edge-runtime',
+          command,
+          ['edge', '--device', gateway, '--target', connectionFile, '--json'],
+          trust,
+          ({ gatewayHost: host = '' }) => host.slice(host.indexOf(':') + 1),
+        ),
       ])
       const agentSettings = {
-        IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString({ hubHost: registry.hubHost, deviceId: thisComputer, key: computer!.key }),
+        IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString({
+          hubHost: registry.hubHost,
+          deviceId: thisComputer,
+          key: computer!.key,
+        }),
         ...(connection.ca === undefined ? {} : { IOTHUB_CA_FILE: connection.ca }),
       }
       await Promise.all([
         launch('machines', command, [
-          'simulate', '--devices', String(options.devices), '--seed', options.seed, '--target', connectionFile, '--gateway', gatewayHost, '--edge-device', gateway,
-          ...(options.devices >= 4 ? ['--fault', firstFault.option] : []), '--truth', join(directory, 'truth.ndjson'), '--json',
+          'simulate',
+          '--devices',
+          String(options.devices),
+          '--seed',
+          options.seed,
+          '--target',
+          connectionFile,
+          '--gateway',
+          gatewayHost,
+          '--edge-device',
+          gateway,
+          ...(options.devices >= 4 ? ['--fault', firstFault.option] : []),
+          '--truth',
+          join(directory, 'truth.ndjson'),
+          '--json',
         ]),
         launch('agent', distFile('device/agent.cjs'), [], agentSettings),
       ])
@@ -152,7 +198,13 @@ async function requireFreePort(port: number): Promise<void> {
   await new Promise<void>((done, reject) => {
     const server = net.createServer()
     server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new Error(error.code === 'EADDRINUSE' ? `port ${port} is taken: is Millwright running already? Choose another with PORT=7301 npm start, or see \`npx millwright doctor\`` : `port ${port} cannot be used: ${error.message}`)),
+      reject(
+        new Error(
+          error.code === 'EADDRINUSE'
+            ? `port ${port} is taken: is Millwright running already? Choose another with PORT=7301 npm start, or see \`npx millwright doctor\``
+            : `port ${port} cannot be used: ${error.message}`,
+        ),
+      ),
     )
     server.listen(port, '127.0.0.1', () => server.close(() => done()))
   })

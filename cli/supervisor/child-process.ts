@@ -19,7 +19,14 @@ export type ChildOptions = {
   readonly onRestart: (name: string, why: string) => void
 }
 
-const limits = { readyMs: 60_000, stopMs: 1_500, restartMsMin: 300, restartMsMax: 15_000, stableMs: 30_000, logBytes: 8 * 1024 * 1024 } as const
+const limits = {
+  readyMs: 60_000,
+  stopMs: 1_500,
+  restartMsMin: 300,
+  restartMsMax: 15_000,
+  stableMs: 30_000,
+  logBytes: 8 * 1024 * 1024,
+} as const
 
 export class SupervisedProcess {
   readonly #options: ChildOptions
@@ -49,7 +56,10 @@ export class SupervisedProcess {
     const { name, logFile } = this.#options
     return new Promise((resolve, reject) => {
       let isReady = false
-      const timer = setTimeout(() => reject(new Error(`${name} was not ready within ${limits.readyMs / 1000} s; its log is ${logFile}`)), limits.readyMs)
+      const timer = setTimeout(
+        () => reject(new Error(`${name} was not ready within ${limits.readyMs / 1000} s; its log is ${logFile}`)),
+        limits.readyMs,
+      )
       const child = this.#spawn()
       child.on('message', (message) => {
         const ready = ReadyMessage.safeParse(message)

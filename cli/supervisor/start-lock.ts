@@ -25,10 +25,14 @@ export class StartLock {
     const path = join(directory, 'start.lock')
     const held = readLock(path)
     if (held) {
-      if (held.supervisor !== process.pid && isAlive(held.supervisor)) throw new FolderInUseError(`process ${held.supervisor} has started Millwright with the data in '${directory}' already`)
+      if (held.supervisor !== process.pid && isAlive(held.supervisor))
+        throw new FolderInUseError(`process ${held.supervisor} has started Millwright with the data in '${directory}' already`)
       const deadline = Date.now() + goneMsMax
       while (held.children.some(isAlive)) {
-        if (Date.now() > deadline) throw new FolderInUseError(`processes ${held.children.filter(isAlive).join(', ')} of an earlier start still run on the data in '${directory}'; end them first`)
+        if (Date.now() > deadline)
+          throw new FolderInUseError(
+            `processes ${held.children.filter(isAlive).join(', ')} of an earlier start still run on the data in '${directory}'; end them first`,
+          )
         await delay(100)
       }
     }

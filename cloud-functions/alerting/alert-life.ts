@@ -19,7 +19,12 @@ export function applyEvent(alert: Alert | undefined, event: AlertEvent): Alert |
   switch (event.kind) {
     case 'escalated':
       // Worse than what was acknowledged: it must be seen again.
-      return withState({ ...without(alert, 'acknowledged'), condition: event.condition, priority: event.priority, evidence: event.evidence })
+      return withState({
+        ...without(alert, 'acknowledged'),
+        condition: event.condition,
+        priority: event.priority,
+        evidence: event.evidence,
+      })
     case 'returned':
       return withState({ ...alert, returnedAtMs: event.atMs })
     case 'acknowledged':
@@ -32,7 +37,13 @@ export function applyEvent(alert: Alert | undefined, event: AlertEvent): Alert |
 function withState(alert: Alert): Alert {
   const isReturned = alert.returnedAtMs !== undefined
   const isAcknowledged = alert.acknowledged !== undefined
-  const state = isReturned ? (isAcknowledged ? 'normal' : 'returned-unacknowledged') : isAcknowledged ? 'active-acknowledged' : 'active-unacknowledged'
+  const state = isReturned
+    ? isAcknowledged
+      ? 'normal'
+      : 'returned-unacknowledged'
+    : isAcknowledged
+      ? 'active-acknowledged'
+      : 'active-unacknowledged'
   return { ...alert, state }
 }
 

@@ -22,8 +22,15 @@ const retryMsMax = 3_600_000
 const attemptsMax = 20
 
 /** Delivers what is due. @returns how many were delivered */
-export async function deliverDue(tables: Tables, department: ServiceDepartment, nowMs: number, only?: { alertId: string }): Promise<number> {
-  const due = (await waitingMessages(tables)).filter((message) => message.nextAttemptMs <= nowMs && (!only || message.alertId === only.alertId))
+export async function deliverDue(
+  tables: Tables,
+  department: ServiceDepartment,
+  nowMs: number,
+  only?: { alertId: string },
+): Promise<number> {
+  const due = (await waitingMessages(tables)).filter(
+    (message) => message.nextAttemptMs <= nowMs && (!only || message.alertId === only.alertId),
+  )
   let delivered = 0
   for (const message of due) {
     const stored = await readAlert(tables, message.alertId)
@@ -53,7 +60,13 @@ async function post(department: ServiceDepartment, message: OutboxMessage, alert
     'webhook-signature': signature,
   }
   try {
-    const response = await fetch(department.url, { method: 'POST', headers, body, redirect: 'error', signal: AbortSignal.timeout(timeoutMs) })
+    const response = await fetch(department.url, {
+      method: 'POST',
+      headers,
+      body,
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+    })
     if (!response.ok) throw new Error(`the service department answered ${response.status}`)
     const receipt = Receipt.safeParse(await response.json().catch(() => undefined))
     return { status: 'delivered' as const, lastError: '', workOrder: receipt.success ? receipt.data.workOrder : '' }

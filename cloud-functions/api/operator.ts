@@ -47,7 +47,8 @@ export function signInCode(token: string, nowMs: number): string {
 export function signInCookie(token: string, code: string, nowMs: number): string {
   const [expires = '', signature = ''] = code.split('.')
   if (!isEqual(signature, sign(token, `sign-in ${expires}`))) throw new Problem(401, 'Not signed in', 'the sign-in link is not valid here')
-  if (Number.parseInt(expires, 36) < nowMs) throw new Problem(401, 'Not signed in', 'the sign-in link has expired; a new one is printed at the next start')
+  if (Number.parseInt(expires, 36) < nowMs)
+    throw new Problem(401, 'Not signed in', 'the sign-in link has expired; a new one is printed at the next start')
   return `${cookieName}=${cookieValue(token)}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000`
 }
 

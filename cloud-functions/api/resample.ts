@@ -8,7 +8,9 @@ export type Points = {
 }
 
 /** Bucket widths a person can name. */
-const niceWidthsMs = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400].map((seconds) => seconds * 1000)
+const niceWidthsMs = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400].map(
+  (seconds) => seconds * 1000,
+)
 
 export function bucketWidthMs(spanMs: number, pointsMax: number): number {
   return niceWidthsMs.find((width) => spanMs / width <= pointsMax) ?? Math.ceil(spanMs / pointsMax / 86_400_000) * 86_400_000

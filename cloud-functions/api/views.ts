@@ -7,7 +7,9 @@ import type { DeviceSummary } from '../store/latest-store.ts'
 
 export function alertView(alert: Alert): AlertView {
   const model = deviceModel(alert.modelId)
-  const record = model?.alarms.find(({ signal, condition }) => signal === alert.signal && condition === alert.condition) ?? unusualAlarm(model, alert.signal)
+  const record =
+    model?.alarms.find(({ signal, condition }) => signal === alert.signal && condition === alert.condition) ??
+    unusualAlarm(model, alert.signal)
   const { cause, consequence, action, respondWithinMin } = record
   return {
     ...alert,
@@ -35,7 +37,9 @@ export function deviceView(device: DeviceSummary, nowMs: number): DeviceView {
       ...signal,
       name: signalDisplayName(model, signal.signal),
       unit: model?.signals[signal.signal]?.unit ?? '',
-      limits: (model?.alarms ?? []).flatMap((alarm) => (alarm.condition !== 'unusual' && alarm.signal === signal.signal ? [{ limit: alarm.limit, direction: alarm.direction }] : [])),
+      limits: (model?.alarms ?? []).flatMap((alarm) =>
+        alarm.condition !== 'unusual' && alarm.signal === signal.signal ? [{ limit: alarm.limit, direction: alarm.direction }] : [],
+      ),
     })),
   }
 }

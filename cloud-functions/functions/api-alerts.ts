@@ -31,7 +31,12 @@ app.http('alerts', {
     const found = await listAlerts(await appTables(), { open, deviceId: device, sinceMs }, alertsMax)
     const wanted = state === 'open' || state === 'all' ? found : found.filter((alert) => alert.state === state)
     const isAcknowledged = (alert: (typeof wanted)[number]) => (alert.acknowledged ? 1 : 0)
-    wanted.sort((a, b) => isAcknowledged(a) - isAcknowledged(b) || priorityOrder.indexOf(a.priority) - priorityOrder.indexOf(b.priority) || b.raisedAtMs - a.raisedAtMs)
+    wanted.sort(
+      (a, b) =>
+        isAcknowledged(a) - isAcknowledged(b) ||
+        priorityOrder.indexOf(a.priority) - priorityOrder.indexOf(b.priority) ||
+        b.raisedAtMs - a.raisedAtMs,
+    )
     return { alerts: wanted.map(alertView) }
   }),
 })
@@ -57,8 +62,20 @@ app.http('alert', {
     return {
       ...alertView(stored.alert),
       // The evidence stands in the alert; repeating it with every event would only weigh.
-      history: history.map(({ kind, atMs, ...event }) => ({ kind, atMs, ...('priority' in event ? { priority: event.priority } : {}), ...('by' in event ? { by: event.by, note: event.note } : {}), ...('why' in event ? { why: event.why } : {}) })),
-      deliveries: deliveries.map(({ transition, status, attempts, lastError, workOrder }) => ({ transition, status, attempts, lastError, workOrder })),
+      history: history.map(({ kind, atMs, ...event }) => ({
+        kind,
+        atMs,
+        ...('priority' in event ? { priority: event.priority } : {}),
+        ...('by' in event ? { by: event.by, note: event.note } : {}),
+        ...('why' in event ? { why: event.why } : {}),
+      })),
+      deliveries: deliveries.map(({ transition, status, attempts, lastError, workOrder }) => ({
+        transition,
+        status,
+        attempts,
+        lastError,
+        workOrder,
+      })),
     } satisfies AlertDetail
   }),
 })

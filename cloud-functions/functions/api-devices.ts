@@ -19,7 +19,12 @@ app.http('health', {
   handler: answering(async (request) => {
     const devices = await listDevices(await appTables())
     const lastSeenMs = Math.max(0, ...devices.map((device) => device.lastSeenMs))
-    return { status: 'ok', devices: devices.length, lastReading: lastSeenMs > 0 ? new Date(lastSeenMs).toISOString() : null, signedIn: isOperator(request, appSettings().OPERATOR_TOKEN) } satisfies Health
+    return {
+      status: 'ok',
+      devices: devices.length,
+      lastReading: lastSeenMs > 0 ? new Date(lastSeenMs).toISOString() : null,
+      signedIn: isOperator(request, appSettings().OPERATOR_TOKEN),
+    } satisfies Health
   }),
 })
 
@@ -65,12 +70,28 @@ app.http('readings', {
     if (fromMs >= toMs) throw new Problem(400, 'Bad request', `'from' must be before 'to'`)
     const widthMs = Math.max(query.resolution === undefined ? 0 : query.resolution * 1000, bucketWidthMs(toMs - fromMs, pointsMax))
     // Segments are keyed by hub time. A recording's event times lie elsewhere, so a span of the past is searched up to now.
-    const segments = await readSegments(await appTables(), summary.deviceId, { fromMs, toMs: Math.max(toMs, summary.lastSeenMs) }, segmentLimits.spanMsMax)
+    const segments = await readSegments(
+      await appTables(),
+      summary.deviceId,
+      { fromMs, toMs: Math.max(toMs, summary.lastSeenMs) },
+      segmentLimits.spanMsMax,
+    )
     const readings = [...segments, ...(tail ? [tail] : [])].flatMap((segment) => {
       const series = segment.series.get(query.signal)
-      return series ? series.values.map((value, index) => ({ value, timeMs: series.timesMs[index]! })).filter(({ timeMs }) => timeMs >= fromMs && timeMs < toMs) : []
+      return series
+        ? series.values
+            .map((value, index) => ({ value, timeMs: series.timesMs[index]! }))
+            .filter(({ timeMs }) => timeMs >= fromMs && timeMs < toMs)
+        : []
     })
-    return { deviceId: summary.deviceId, signal: query.signal, from: fromMs, to: toMs, resolutionMs: widthMs, ...resample(readings, widthMs) } satisfies ReadingsView
+    return {
+      deviceId: summary.deviceId,
+      signal: query.signal,
+      from: fromMs,
+      to: toMs,
+      resolutionMs: widthMs,
+      ...resample(readings, widthMs),
+    } satisfies ReadingsView
   }),
 })
 
@@ -79,7 +100,10 @@ app.http('ledger', {
   route: 'v1/ledger',
   handler: answering(async () => {
     const devices = await listDevices(await appTables())
-    return { total: addLedgers(devices.map(({ ledger }) => ledger)), devices: devices.map(({ deviceId, ledger }) => ({ deviceId, ...ledger })) } satisfies LedgerView
+    return {
+      total: addLedgers(devices.map(({ ledger }) => ledger)),
+      devices: devices.map(({ deviceId, ledger }) => ({ deviceId, ...ledger })),
+    } satisfies LedgerView
   }),
 })
 
@@ -89,7 +113,10 @@ app.http('dead-letters', {
   handler: answering(async () => {
     const letters = await listDeadLetters(await appTables(), 500)
     return {
-      deadLetters: letters.map(({ partitionKey, rowKey, arrivedMs, ...letter }) => ({ id: `${partitionKey}-${rowKey}`, arrivedAt: new Date(arrivedMs).toISOString(), ...letter }) satisfies DeadLetterView),
+      deadLetters: letters.map(
+        ({ partitionKey, rowKey, arrivedMs, ...letter }) =>
+          ({ id: `${partitionKey}-${rowKey}`, arrivedAt: new Date(arrivedMs).toISOString(), ...letter }) satisfies DeadLetterView,
+      ),
     }
   }),
 })

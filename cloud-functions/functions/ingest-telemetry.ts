@@ -16,8 +16,19 @@ async function ownerOf(partitionId: string, context: InvocationContext): Promise
   if (known) return known
   const tables = await appTables()
   const { EventHubConnection, EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
-  const readLog = eventHubLogReader({ connectionString: EventHubConnection, eventHubName: EVENT_HUB_NAME, consumerGroup: REPLAY_CONSUMER_GROUP })
-  const owner = new PartitionOwner({ partitionId, tables, readLog, compression: zlibCompression, nowMs: Date.now, warn: (text) => context.warn(text) })
+  const readLog = eventHubLogReader({
+    connectionString: EventHubConnection,
+    eventHubName: EVENT_HUB_NAME,
+    consumerGroup: REPLAY_CONSUMER_GROUP,
+  })
+  const owner = new PartitionOwner({
+    partitionId,
+    tables,
+    readLog,
+    compression: zlibCompression,
+    nowMs: Date.now,
+    warn: (text) => context.warn(text),
+  })
   // Two first batches cannot race for a partition, but the awaits above let another partition in.
   const winner = owners.get(partitionId) ?? owner
   owners.set(partitionId, winner)
@@ -39,7 +50,11 @@ const options: EventHubFunctionOptions<unknown[]> & { dataType: 'binary' } = {
     const owner = await ownerOf(partitionId, context)
     const alertIds = await owner.process(messages)
     // Only a hint that there is work: the history in the table is the truth, and the sweep finds what a lost hint left.
-    if (alertIds.length > 0) context.extraOutputs.set(touchedAlerts, alertIds.map((alertId) => ({ alertId })))
+    if (alertIds.length > 0)
+      context.extraOutputs.set(
+        touchedAlerts,
+        alertIds.map((alertId) => ({ alertId })),
+      )
   },
 }
 

@@ -45,7 +45,9 @@ export function bookBlock(account: DeviceAccount, block: DeviceBlock): { applied
   const isWholeNew = block.fromSeq > appliedBeforeSeq
   let fresh = 0
   for (const { seqs } of block.series) for (const seq of seqs) if (seq > appliedBeforeSeq) fresh++
-  const rejected = isWholeNew ? rejectedCount(block) : block.rejected.filter((range) => range.seq > appliedBeforeSeq).reduce((sum, range) => sum + range.count, 0)
+  const rejected = isWholeNew
+    ? rejectedCount(block)
+    : block.rejected.filter((range) => range.seq > appliedBeforeSeq).reduce((sum, range) => sum + range.count, 0)
   account.stored += fresh
   account.duplicates += readingCount(block) - fresh
   account.deadLettered += rejected

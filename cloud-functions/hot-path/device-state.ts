@@ -44,7 +44,12 @@ const SnapshotHeader = z.object({
   lastSeenMs: z.number(),
   account: z.custom<DeviceAccount>((value) => typeof value === 'object' && value !== null && 'boots' in value),
   latest: z.array(z.tuple([z.string(), z.object({ timeMs: z.number(), value: z.number() })])),
-  signals: z.array(z.object({ signal: z.string(), phase: z.custom<SignalWatch['phase']>((value) => typeof value === 'object' && value !== null && 'kind' in value) })),
+  signals: z.array(
+    z.object({
+      signal: z.string(),
+      phase: z.custom<SignalWatch['phase']>((value) => typeof value === 'object' && value !== null && 'kind' in value),
+    }),
+  ),
   segmentBytes: z.number().int().nonnegative(),
 })
 

@@ -59,7 +59,13 @@ export function foldMessage(partition: PartitionState, message: LoggedMessage, c
   const rejectedDevice = message.moduleId !== undefined ? message.properties[rejectedAtEdge.device] : undefined
   if (typeof rejectedDevice === 'string') {
     // Its readings are accounted for in the edge's next batch; here only its content is kept.
-    setAside(effects, message, rejectedDevice, DeadLetterReason.catch('not-telemetry').parse(message.properties[rejectedAtEdge.reason]), 'set aside at the edge')
+    setAside(
+      effects,
+      message,
+      rejectedDevice,
+      DeadLetterReason.catch('not-telemetry').parse(message.properties[rejectedAtEdge.reason]),
+      'set aside at the edge',
+    )
     return
   }
   try {
@@ -110,7 +116,12 @@ type SeriesContext = {
   readonly model: DeviceModel | undefined
 }
 
-function foldSeries(device: DeviceState, series: Series, { message, bootId, appliedBeforeSeq, model }: SeriesContext, effects: Effects): void {
+function foldSeries(
+  device: DeviceState,
+  series: Series,
+  { message, bootId, appliedBeforeSeq, model }: SeriesContext,
+  effects: Effects,
+): void {
   const { signal, timesMs, seqs, values, filtered } = series
   const { sequenceNumber, arrivedMs } = message
   const keep = (events: DetectedEvent[]) => {

@@ -34,7 +34,8 @@ export function eventHubLogReader(options: { connectionString: string; eventHubN
               }
               const last = events.at(-1)?.sequenceNumber
               if (last !== undefined && last >= beforeSequence - 1) finish()
-              else if (Date.now() - heardAt > idleMsMax) finish(new Error(`the log of partition ${partitionId} fell silent before sequence number ${beforeSequence}`))
+              else if (Date.now() - heardAt > idleMsMax)
+                finish(new Error(`the log of partition ${partitionId} fell silent before sequence number ${beforeSequence}`))
             },
             async processError(error) {
               finish(error)

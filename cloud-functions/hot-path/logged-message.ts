@@ -15,7 +15,9 @@ const Int64 = z.union([
 ])
 
 /** An instant: the JSON of a .NET date, a Date, or milliseconds. */
-const Instant = z.union([z.number(), z.date().transform((date) => date.getTime()), z.string().transform((text) => Date.parse(text))]).pipe(z.number())
+const Instant = z
+  .union([z.number(), z.date().transform((date) => date.getTime()), z.string().transform((text) => Date.parse(text))])
+  .pipe(z.number())
 
 const SystemProperties = z.looseObject({
   'iothub-connection-device-id': z.string().optional(),
@@ -50,10 +52,22 @@ export function messagesFromTrigger(bodies: readonly unknown[], metadata: unknow
 export function messageFromEvent(event: ReceivedEventData): LoggedMessage {
   const system = SystemProperties.parse(event.systemProperties ?? {})
   const contentType = system['content-type'] ?? event.contentType
-  return toMessage(event.body, { ...system, 'content-type': contentType }, event.properties ?? {}, event.sequenceNumber, event.enqueuedTimeUtc.getTime())
+  return toMessage(
+    event.body,
+    { ...system, 'content-type': contentType },
+    event.properties ?? {},
+    event.sequenceNumber,
+    event.enqueuedTimeUtc.getTime(),
+  )
 }
 
-function toMessage(body: unknown, system: z.infer<typeof SystemProperties>, properties: Record<string, unknown>, sequenceNumber: number, enqueuedMs: number): LoggedMessage {
+function toMessage(
+  body: unknown,
+  system: z.infer<typeof SystemProperties>,
+  properties: Record<string, unknown>,
+  sequenceNumber: number,
+  enqueuedMs: number,
+): LoggedMessage {
   return {
     sequenceNumber,
     body: bytesOf(body),

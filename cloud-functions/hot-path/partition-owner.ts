@@ -68,7 +68,8 @@ export class PartitionOwner {
   async #load(): Promise<Held> {
     const { tables, partitionId, warn } = this.#options
     const { state, etag, unreadable } = await loadPartition(tables, partitionId)
-    if (unreadable.length > 0) warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
+    if (unreadable.length > 0)
+      warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
     return { state, etag, savedMs: 0, unsaved: new Set() }
   }
 

@@ -78,7 +78,11 @@ export async function writeAlert(tables: Tables, alert: Alert, events: number, e
   }
 }
 
-export type AlertFilter = { readonly open?: boolean | undefined; readonly deviceId?: string | undefined; readonly sinceMs?: number | undefined }
+export type AlertFilter = {
+  readonly open?: boolean | undefined
+  readonly deviceId?: string | undefined
+  readonly sinceMs?: number | undefined
+}
 
 /** At most `limit` alerts that pass the filter, in no particular order. */
 export async function listAlerts(tables: Tables, { open, deviceId, sinceMs }: AlertFilter, limit: number): Promise<Alert[]> {

@@ -33,7 +33,9 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
   const state: PartitionState = { appliedSequence: -1, devices: new Map() }
   const unreadable: string[] = []
   let etag: string | undefined
-  for await (const row of tables.hotPathState.listEntities({ queryOptions: { filter: `PartitionKey eq '${partitionKey(partitionId)}'` } })) {
+  for await (const row of tables.hotPathState.listEntities({
+    queryOptions: { filter: `PartitionKey eq '${partitionKey(partitionId)}'` },
+  })) {
     if (row.rowKey === partitionRowKey) {
       const partition = PartitionRow.parse(row)
       etag = partition.etag
@@ -57,7 +59,10 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
 export async function writeEffects(tables: Tables, partitionId: string, partition: PartitionState, effects: Effects): Promise<void> {
   for (const { deviceId, segment } of effects.closedSegments) {
     const rowKey = `${timeKey(segment.openedMs)}-${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
-    await tables.readings.upsertEntity({ partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) }, 'Replace')
+    await tables.readings.upsertEntity(
+      { partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) },
+      'Replace',
+    )
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
   for (const { sequenceNumber, event } of effects.alertEvents) await appendEvent(tables, event, sequenceKey(sequenceNumber))
@@ -111,7 +116,13 @@ const deadLetterBytesMax = 262_144
  * @returns the new ETag
  * @throws PartitionLostError when the row is not as this owner left it
  */
-export async function savePartition(tables: Tables, partitionId: string, partition: PartitionState, devices: readonly DeviceState[], etag: string | undefined): Promise<string> {
+export async function savePartition(
+  tables: Tables,
+  partitionId: string,
+  partition: PartitionState,
+  devices: readonly DeviceState[],
+  etag: string | undefined,
+): Promise<string> {
   const rows: TransactionAction[] = devices.map((device) => [
     'upsert',
     { partitionKey: partitionKey(partitionId), rowKey: `d-${tableKey(device.deviceId)}`, ...bytesToProperties(encodeSnapshot(device)) },
@@ -123,7 +134,11 @@ export async function savePartition(tables: Tables, partitionId: string, partiti
   for (const [index, transaction] of transactions.entries()) {
     // Only the last transaction moves the sequence number: until then the devices already written are ahead, and skip.
     const isLast = index === transactions.length - 1
-    const row = { partitionKey: partitionKey(partitionId), rowKey: partitionRowKey, ...(isLast ? { appliedSequence: partition.appliedSequence } : {}) }
+    const row = {
+      partitionKey: partitionKey(partitionId),
+      rowKey: partitionRowKey,
+      ...(isLast ? { appliedSequence: partition.appliedSequence } : {}),
+    }
     const guard: TransactionAction =
       current === undefined ? ['create', { appliedSequence: -1, ...row }] : ['update', row, 'Merge', { etag: current }]
     try {
@@ -131,7 +146,8 @@ export async function savePartition(tables: Tables, partitionId: string, partiti
       current = subResponses[0]?.etag
     } catch (error) {
       const isLost = hasStatus(error, 412) || hasStatus(error, 409) || hasStatus(error, 404)
-      if (isLost) throw new PartitionLostError(`partition ${partitionId} has another owner, or the store lost its last seconds`, { cause: error })
+      if (isLost)
+        throw new PartitionLostError(`partition ${partitionId} has another owner, or the store lost its last seconds`, { cause: error })
       throw error
     }
     if (current === undefined) throw new PartitionLostError(`the store gave no ETag for partition ${partitionId}`)

@@ -37,18 +37,27 @@ export async function listDevices(tables: Tables): Promise<DeviceSummary[]> {
 }
 
 /** A device and its open segment. A device may have moved between partitions: the row seen last counts. */
-export async function readDevice(tables: Tables, deviceId: string): Promise<{ summary: DeviceSummary; tail: Segment | undefined } | undefined> {
+export async function readDevice(
+  tables: Tables,
+  deviceId: string,
+): Promise<{ summary: DeviceSummary; tail: Segment | undefined } | undefined> {
   let found: { summary: DeviceSummary; tail: Segment | undefined } | undefined
   for await (const row of tables.latest.listEntities({ queryOptions: { filter: `RowKey eq '${quoted(tableKey(deviceId))}'` } })) {
     const summary = DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary))
     const bytes = bytesFromProperties(row)
-    if (!found || summary.lastSeenMs > found.summary.lastSeenMs) found = { summary, tail: bytes.length > 0 ? decodeSegment(bytes) : undefined }
+    if (!found || summary.lastSeenMs > found.summary.lastSeenMs)
+      found = { summary, tail: bytes.length > 0 ? decodeSegment(bytes) : undefined }
   }
   return found
 }
 
 /** Closed segments that may hold readings of the span; a segment opens at most `slackMs` before its last reading. */
-export async function readSegments(tables: Tables, deviceId: string, { fromMs, toMs }: { fromMs: number; toMs: number }, slackMs: number): Promise<Segment[]> {
+export async function readSegments(
+  tables: Tables,
+  deviceId: string,
+  { fromMs, toMs }: { fromMs: number; toMs: number },
+  slackMs: number,
+): Promise<Segment[]> {
   const key = quoted(tableKey(deviceId))
   const filter = `PartitionKey eq '${key}' and RowKey ge '${timeKey(fromMs - slackMs)}' and RowKey lt '${timeKey(toMs + slackMs)}~'`
   const segments: Segment[] = []

@@ -32,7 +32,15 @@ export type OutboxMessage = {
 /** Adds a message unless it is there already, in whatever state. @returns true when it is new */
 export async function addToOutbox(tables: Tables, alertId: string, transition: string, nowMs: number): Promise<boolean> {
   try {
-    await tables.outbox.createEntity({ partitionKey: alertId, rowKey: transition, status: 'waiting', attempts: 0, nextAttemptMs: nowMs, lastError: '', workOrder: '' })
+    await tables.outbox.createEntity({
+      partitionKey: alertId,
+      rowKey: transition,
+      status: 'waiting',
+      attempts: 0,
+      nextAttemptMs: nowMs,
+      lastError: '',
+      workOrder: '',
+    })
     return true
   } catch (error) {
     if (hasStatus(error, 409)) return false
@@ -57,6 +65,12 @@ async function list(tables: Tables, filter: string): Promise<OutboxMessage[]> {
   return messages
 }
 
-export async function updateOutbox(tables: Tables, message: OutboxMessage, change: Partial<Omit<OutboxMessage, 'alertId' | 'transition' | 'etag'>>): Promise<void> {
-  await tables.outbox.updateEntity({ partitionKey: message.alertId, rowKey: message.transition, ...change }, 'Merge', { etag: message.etag })
+export async function updateOutbox(
+  tables: Tables,
+  message: OutboxMessage,
+  change: Partial<Omit<OutboxMessage, 'alertId' | 'transition' | 'etag'>>,
+): Promise<void> {
+  await tables.outbox.updateEntity({ partitionKey: message.alertId, rowKey: message.transition, ...change }, 'Merge', {
+    etag: message.etag,
+  })
 }

@@ -11,7 +11,10 @@ export async function openTables(connectionString: string): Promise<Tables> {
   const options = { allowInsecureConnection: /TableEndpoint=http:/i.test(connectionString) }
   const service = TableServiceClient.fromConnectionString(connectionString, options)
   await Promise.all(tableNames.map((name) => service.createTable(name)))
-  return Object.fromEntries(tableNames.map((name) => [name, TableClient.fromConnectionString(connectionString, name, options)])) as Record<TableName, TableClient>
+  return Object.fromEntries(tableNames.map((name) => [name, TableClient.fromConnectionString(connectionString, name, options)])) as Record<
+    TableName,
+    TableClient
+  >
 }
 
 /** One transaction takes 100 rows of one partition key and 4 MiB. */

@@ -41,7 +41,8 @@ export function decodeJsonTelemetry(body: Uint8Array, { firstSeq, arrivedMs }: {
   const rows = Array.isArray(parsed) ? parsed : [parsed]
   const collector = new SeriesCollector(firstSeq)
   for (const row of rows) {
-    if (!isObject(row)) throw new MalformedTelemetryError('not-telemetry', `expected an object of numbers, got ${JSON.stringify(row)?.slice(0, 80)}`)
+    if (!isObject(row))
+      throw new MalformedTelemetryError('not-telemetry', `expected an object of numbers, got ${JSON.stringify(row)?.slice(0, 80)}`)
     collectNumbers(row, timeOf(row) ?? arrivedMs, '', collector, 1)
   }
   if (collector.count === 0) throw new MalformedTelemetryError('not-telemetry', 'the message holds no number')
@@ -100,7 +101,8 @@ export class SeriesCollector {
     if (signal.length === 0 || signal.length > telemetryLimits.signalNameCharsMax) {
       throw new MalformedTelemetryError('not-telemetry', `a signal name has ${signal.length} characters`)
     }
-    if (this.count >= telemetryLimits.readingsMax) throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
+    if (this.count >= telemetryLimits.readingsMax)
+      throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
     let series = this.#series.get(signal)
     if (!series) this.#series.set(signal, (series = { signal, timesMs: [], seqs: [], values: [] }))
     series.timesMs.push(timeMs)

@@ -58,7 +58,8 @@ export function decodePackedBatch(bytes: Uint8Array, compression: Compression): 
   for (let count = reader.count(); count > 0; count--) {
     const block = readBlock(reader, cutAtMs)
     readings += readingCount(block)
-    if (readings > telemetryLimits.readingsMax) throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
+    if (readings > telemetryLimits.readingsMax)
+      throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
     blocks.push(block)
   }
   if (reader.remaining > 0) throw new MalformedTelemetryError('malformed-batch', `${reader.remaining} bytes after the last block`)
@@ -112,7 +113,8 @@ function readBlock(reader: ByteReader, baseTimeMs: number): DeviceBlock {
   const series: Series[] = []
   for (let count = reader.count(); count > 0; count--) {
     const signal = reader.text()
-    if (signal.length > telemetryLimits.signalNameCharsMax) throw new MalformedTelemetryError('malformed-batch', 'a signal name is too long')
+    if (signal.length > telemetryLimits.signalNameCharsMax)
+      throw new MalformedTelemetryError('malformed-batch', 'a signal name is too long')
     const columns = readColumns(reader, baseTimeMs)
     const filteredReadings = reader.uint()
     series.push(

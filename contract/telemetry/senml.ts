@@ -18,7 +18,8 @@ const SenmlPack = z.array(SenmlRecord).min(1)
 
 export function decodeSenml(body: Uint8Array, { firstSeq, arrivedMs }: { firstSeq: number; arrivedMs: number }): Series[] {
   const result = SenmlPack.safeParse(parseJson(body))
-  if (!result.success) throw new MalformedTelemetryError('not-telemetry', `not SenML: ${z.prettifyError(result.error)}`, { cause: result.error })
+  if (!result.success)
+    throw new MalformedTelemetryError('not-telemetry', `not SenML: ${z.prettifyError(result.error)}`, { cause: result.error })
   const collector = new SeriesCollector(firstSeq)
   let [baseName, baseTimeS, baseValue] = ['', 0, 0]
   for (const record of result.data) {

@@ -39,7 +39,12 @@ function AcknowledgeButton({ alert, refresh }: { alert: AlertView; refresh: () =
   const { problem, isBusy, acknowledge } = useAcknowledge(alert.alertId, refresh)
   return (
     <div>
-      <button type="button" disabled={isBusy} aria-label={`Acknowledge ${alert.deviceId}, ${alert.signalName}`} onClick={() => void acknowledge('')}>
+      <button
+        type="button"
+        disabled={isBusy}
+        aria-label={`Acknowledge ${alert.deviceId}, ${alert.signalName}`}
+        onClick={() => void acknowledge('')}
+      >
         Acknowledge
       </button>
       {problem !== undefined && (

@@ -79,7 +79,15 @@ function optionsFor({ bandMin, limits = [], expected }: ChartData, element: HTML
     ...sizeOf(element),
     series,
     bands,
-    axes: [{ ...axis, space: 80, values: (_, splits) => splits.map((seconds, index) => formatTick(seconds * 1000, ((splits[1] ?? 0) - (splits[0] ?? 0)) * 1000, index === 0)) }, { ...axis, size: 56 }],
+    axes: [
+      {
+        ...axis,
+        space: 80,
+        values: (_, splits) =>
+          splits.map((seconds, index) => formatTick(seconds * 1000, ((splits[1] ?? 0) - (splits[0] ?? 0)) * 1000, index === 0)),
+      },
+      { ...axis, size: 56 },
+    ],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
   }

@@ -9,7 +9,12 @@ import { formatAmount, formatNumber } from '../parts/format.ts'
 import { Priority } from '../parts/priority.tsx'
 import { Time } from '../parts/time.tsx'
 
-const eventWords: Record<AlertDetail['history'][number]['kind'], string> = { raised: 'Raised', escalated: 'Escalated', returned: 'Back to normal', acknowledged: 'Acknowledged' }
+const eventWords: Record<AlertDetail['history'][number]['kind'], string> = {
+  raised: 'Raised',
+  escalated: 'Escalated',
+  returned: 'Back to normal',
+  acknowledged: 'Acknowledged',
+}
 
 export function AlertPage({ alertId }: { alertId: string }) {
   const { data: alert, problem, refresh } = useLive<AlertDetail>(`alerts/${alertId}`, 2_000)
@@ -31,7 +36,10 @@ export function AlertPage({ alertId }: { alertId: string }) {
         </h1>
         <p>{alert.explanation}</p>
         <p class="none">
-          {stateWords[alert.state]} · <a href={addressOf.device(alert.deviceId)}>{alert.deviceKind === '' ? 'the device' : `this ${alert.deviceKind.toLowerCase()}`} now</a>
+          {stateWords[alert.state]} ·{' '}
+          <a href={addressOf.device(alert.deviceId)}>
+            {alert.deviceKind === '' ? 'the device' : `this ${alert.deviceKind.toLowerCase()}`} now
+          </a>
         </p>
         {alert.acknowledged ? null : <Acknowledge alertId={alertId} refresh={refresh} />}
       </section>
@@ -41,7 +49,9 @@ export function AlertPage({ alertId }: { alertId: string }) {
             <h2>The window that fired</h2>
             <span>
               observed {formatAmount(evidence.observed, unit)}
-              {isLimit ? `, limit ${formatAmount(limits[0]!, unit)}` : `, expected ${formatNumber(evidence.expectedMin)} to ${formatAmount(evidence.expectedMax, unit)}`}
+              {isLimit
+                ? `, limit ${formatAmount(limits[0]!, unit)}`
+                : `, expected ${formatNumber(evidence.expectedMin)} to ${formatAmount(evidence.expectedMax, unit)}`}
             </span>
           </figcaption>
           <Chart
@@ -70,7 +80,11 @@ export function AlertPage({ alertId }: { alertId: string }) {
             <Time ms={evidence.firstSeenMs} />
           </dd>
           <dt>Also moving</dt>
-          <dd>{alert.alsoMoving.length === 0 ? 'no other signal' : alert.alsoMoving.map(({ name, score }) => `${name} (${formatNumber(score)})`).join(', ')}</dd>
+          <dd>
+            {alert.alsoMoving.length === 0
+              ? 'no other signal'
+              : alert.alsoMoving.map(({ name, score }) => `${name} (${formatNumber(score)})`).join(', ')}
+          </dd>
         </dl>
       </section>
       <div class="columns">
@@ -106,7 +120,11 @@ export function AlertPage({ alertId }: { alertId: string }) {
           <ul class="history">
             {alert.deliveries.map(({ transition, status, attempts, lastError, workOrder }) => (
               <li key={transition}>
-                {status === 'delivered' ? `Work order ${workOrder === '' ? 'accepted' : workOrder}` : status === 'waiting' ? `Waiting, ${attempts} attempts` : 'Given up'}
+                {status === 'delivered'
+                  ? `Work order ${workOrder === '' ? 'accepted' : workOrder}`
+                  : status === 'waiting'
+                    ? `Waiting, ${attempts} attempts`
+                    : 'Given up'}
                 {lastError === '' ? '' : ` (${lastError})`}
               </li>
             ))}

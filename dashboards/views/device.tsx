@@ -55,10 +55,21 @@ function SignalChart({ deviceId, signal, spanMs }: { deviceId: string; signal: S
   const span = Number.isFinite(spanMs) ? `&from=${Math.floor((signal.timeMs - spanMs) / 1000) * 1000}` : '&from=0'
   const [query, setQuery] = useState(span)
   // The span moves on when the answer to the last question is there, so that slow answers do not pile up.
-  const { data } = useLive<ReadingsView>(`devices/${encodeURIComponent(deviceId)}/readings?signal=${encodeURIComponent(signal.signal)}${query}`, 1_000)
-  if (data && query !== span && (data.timesMs.length === 0 || Math.abs(fromOf(span) - fromOf(query)) >= Math.max(data.resolutionMs * 5, 10_000))) setQuery(span)
+  const { data } = useLive<ReadingsView>(
+    `devices/${encodeURIComponent(deviceId)}/readings?signal=${encodeURIComponent(signal.signal)}${query}`,
+    1_000,
+  )
+  if (
+    data &&
+    query !== span &&
+    (data.timesMs.length === 0 || Math.abs(fromOf(span) - fromOf(query)) >= Math.max(data.resolutionMs * 5, 10_000))
+  )
+    setQuery(span)
   const shown = useKept(data)
-  const spread = shown && shown.min.length > 0 ? `${formatAmount(Math.min(...shown.min), signal.unit)} to ${formatAmount(Math.max(...shown.max), signal.unit)}` : 'no readings in this span'
+  const spread =
+    shown && shown.min.length > 0
+      ? `${formatAmount(Math.min(...shown.min), signal.unit)} to ${formatAmount(Math.max(...shown.max), signal.unit)}`
+      : 'no readings in this span'
   return (
     <figure class="panel" data-signal={signal.signal}>
       <figcaption>

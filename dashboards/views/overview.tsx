@@ -7,7 +7,15 @@ import { formatAmount } from '../parts/format.ts'
 
 const conditionWords: Record<DeviceView['condition'], string> = { alarm: 'Alarm', learning: 'Learning', fine: 'Fine', 'no-data': 'No data' }
 
-export function Overview({ devices, alerts, refresh }: { devices: Live<{ devices: DeviceView[] }>; alerts: Live<{ alerts: AlertView[] }>; refresh: () => void }) {
+export function Overview({
+  devices,
+  alerts,
+  refresh,
+}: {
+  devices: Live<{ devices: DeviceView[] }>
+  alerts: Live<{ alerts: AlertView[] }>
+  refresh: () => void
+}) {
   const list = devices.data?.devices ?? []
   const open = alerts.data?.alerts ?? []
   const count = (condition: DeviceView['condition']) => list.filter((device) => device.condition === condition).length
@@ -19,7 +27,12 @@ export function Overview({ devices, alerts, refresh }: { devices: Live<{ devices
         <dl class="counts">
           <Count name="Machines" value={list.length} />
           {(['fine', 'alarm', 'learning', 'no-data'] as const).map((condition) => (
-            <Count key={condition} name={conditionWords[condition]} value={count(condition)} alarm={condition === 'alarm' && count(condition) > 0} />
+            <Count
+              key={condition}
+              name={conditionWords[condition]}
+              value={count(condition)}
+              alarm={condition === 'alarm' && count(condition) > 0}
+            />
           ))}
           <Count name="Open alerts" value={open.length} />
         </dl>
@@ -66,9 +79,7 @@ function Tile({ device }: { device: DeviceView }) {
     <a class="tile" href={addressOf.device(device.deviceId)} data-condition={device.condition}>
       <header>
         <strong>{device.deviceId}</strong>
-        <span class="condition">
-          {conditionWords[device.condition]}
-        </span>
+        <span class="condition">{conditionWords[device.condition]}</span>
       </header>
       <dl class="values">
         {shown.map(({ signal, name, value, unit, condition }) => (

@@ -13,12 +13,15 @@ const timeColumn = /^(timestamp|time|ts|date|datetime)$/i
 
 /** Rows in file order. A cell that is no number is left out; a row without a time stops the reading. */
 export async function* readRecording(file: string): AsyncGenerator<Sample> {
-  const rows = createReadStream(file).pipe(parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, relax_column_count: true }))
+  const rows = createReadStream(file).pipe(
+    parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, relax_column_count: true }),
+  )
   let rowNumber = 1
   for await (const row of rows as AsyncIterable<Record<string, string>>) {
     rowNumber++
     const timeName = Object.keys(row).find((name) => timeColumn.test(name))
-    if (timeName === undefined) throw new MalformedRecordingError(`'${file}' has no column named timestamp; it has ${Object.keys(row).join(', ')}`)
+    if (timeName === undefined)
+      throw new MalformedRecordingError(`'${file}' has no column named timestamp; it has ${Object.keys(row).join(', ')}`)
     const timeMs = parseTime(row[timeName] ?? '')
     if (timeMs === undefined) throw new MalformedRecordingError(`'${file}' line ${rowNumber}: '${row[timeName]}' is no time`)
     const values: Record<string, number> = {}

@@ -17,7 +17,14 @@ export type ReplayOptions = {
 
 const busyPauseMs = 5
 
-export async function replay({ samples, credentials, modelId, speed, signal, onError }: ReplayOptions): Promise<PublishCounts & { samples: number }> {
+export async function replay({
+  samples,
+  credentials,
+  modelId,
+  speed,
+  signal,
+  onError,
+}: ReplayOptions): Promise<PublishCounts & { samples: number }> {
   const device = new MqttDevice(credentials, modelId, onError)
   let count = 0
   let start: { recordedMs: number; realMs: number } | undefined

@@ -27,7 +27,7 @@ const retryMs = 2_000
 /** Runs until the signal; returns what was published. */
 export async function runSdkAgent({ credentials, modelId, everyMs, read, signal, onError }: SdkAgentOptions): Promise<PublishCounts> {
   const client = iot.Client.fromConnectionString(formatDeviceConnectionString(credentials), iotMqtt.Mqtt)
-  await client.setOptions({ modelId, ...(credentials.ca === undefined ? {} : { ca: credentials.ca }) } as iot.DeviceClientOptions)
+  await client.setOptions({ modelId, ...(credentials.ca === undefined ? {} : { ca: credentials.ca }) })
   client.on('error', onError)
   const counts: PublishCounts = { published: 0, acknowledged: 0, dropped: 0, messages: 0, errors: 0 }
   const stamp = new TelemetryStamp(modelId)

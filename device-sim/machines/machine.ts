@@ -25,7 +25,12 @@ export function slowDemand(random: Random, mean: number): (stepS: number) => num
   return (stepS) => {
     elapsedS += stepS
     walk += -walk * Math.min(1, stepS / 300) + 0.0008 * Math.sqrt(stepS) * random.normal()
-    return mean + 0.04 * Math.sin((2 * Math.PI * elapsedS) / 2_400 + phases[0]!) + 0.02 * Math.sin((2 * Math.PI * elapsedS) / 900 + phases[1]!) + walk
+    return (
+      mean +
+      0.04 * Math.sin((2 * Math.PI * elapsedS) / 2_400 + phases[0]!) +
+      0.02 * Math.sin((2 * Math.PI * elapsedS) / 900 + phases[1]!) +
+      walk
+    )
   }
 }
 

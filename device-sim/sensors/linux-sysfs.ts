@@ -56,7 +56,11 @@ async function industrialIo(root: string): Promise<{ ambientTemperatureC: number
       const path = (suffix: string) => join(folder, device, `in_${channel}_${suffix}`)
       const processed = await readNumber(path('input'))
       if (processed !== undefined) return processed
-      const [raw, offset = 0, scale = 1] = await Promise.all([readNumber(path('raw')), readNumber(path('offset')), readNumber(path('scale'))])
+      const [raw, offset = 0, scale = 1] = await Promise.all([
+        readNumber(path('raw')),
+        readNumber(path('offset')),
+        readNumber(path('scale')),
+      ])
       return raw === undefined ? undefined : (raw + offset) * scale
     }
     const temperature = await milli('temp')
@@ -91,5 +95,7 @@ async function list(folder: string): Promise<string[]> {
 }
 
 export function present(values: Record<string, number | null | undefined>): SensorValues {
-  return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number' && Number.isFinite(entry[1])))
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number' && Number.isFinite(entry[1])),
+  )
 }

@@ -3,7 +3,16 @@ import si from 'systeminformation'
 import { present, readLinuxSensors } from './linux-sysfs.ts'
 import type { SensorValues } from './linux-sysfs.ts'
 
-const decimals: Record<string, number> = { cpuTemperatureC: 1, cpuLoadPct: 1, memoryUsedPct: 1, diskUsedPct: 2, fanRpm: 0, supplyVoltageV: 3, ambientTemperatureC: 2, relativeHumidityPct: 1 }
+const decimals: Record<string, number> = {
+  cpuTemperatureC: 1,
+  cpuLoadPct: 1,
+  memoryUsedPct: 1,
+  diskUsedPct: 2,
+  fanRpm: 0,
+  supplyVoltageV: 3,
+  ambientTemperatureC: 2,
+  relativeHumidityPct: 1,
+}
 /** The disk fills slowly, and asking costs a process. */
 const diskEveryMs = 30_000
 
@@ -17,13 +26,20 @@ export class ThisComputer {
   }
 
   async read(nowMs: number): Promise<SensorValues> {
-    const [fromSysfs, fromSystem] = await Promise.all([process.platform === 'linux' ? readLinuxSensors(this.#sysfsRoot) : {}, this.#system(nowMs)])
+    const [fromSysfs, fromSystem] = await Promise.all([
+      process.platform === 'linux' ? readLinuxSensors(this.#sysfsRoot) : {},
+      this.#system(nowMs),
+    ])
     const values: SensorValues = { ...fromSystem, ...fromSysfs }
     return Object.fromEntries(Object.entries(values).map(([signal, value]) => [signal, Number(value.toFixed(decimals[signal] ?? 3))]))
   }
 
   async #system(nowMs: number): Promise<SensorValues> {
-    const [load, memory, temperature] = await Promise.all([quietly(si.currentLoad), quietly(si.mem), process.platform === 'linux' ? undefined : quietly(si.cpuTemperature)])
+    const [load, memory, temperature] = await Promise.all([
+      quietly(si.currentLoad),
+      quietly(si.mem),
+      process.platform === 'linux' ? undefined : quietly(si.cpuTemperature),
+    ])
     if (nowMs - this.#disk.readMs > diskEveryMs) {
       const sizes = await quietly(si.fsSize)
       const root = sizes?.find(({ mount }) => mount === '/' || /^[A-Z]:$/.test(mount)) ?? sizes?.[0]

@@ -5,7 +5,13 @@
 import rhea from 'rhea'
 import { AmqpWriter } from './amqp-writer.ts'
 
-export const section = { deliveryAnnotations: 0x71, messageAnnotations: 0x72, properties: 0x73, applicationProperties: 0x74, data: 0x75 } as const
+export const section = {
+  deliveryAnnotations: 0x71,
+  messageAnnotations: 0x72,
+  properties: 0x73,
+  applicationProperties: 0x74,
+  data: 0x75,
+} as const
 
 /** Where a message stands in its partition, as the annotations say it. */
 export type LogPosition = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number }

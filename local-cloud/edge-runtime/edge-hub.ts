@@ -73,7 +73,8 @@ export class EdgeHub implements DeviceBackend {
     const name = nameOf(link.identity)
     if (this.#clients.get(name)?.link !== link) return
     this.#clients.delete(name)
-    if (link.identity.moduleId !== undefined) for (const endpoint of this.#inputsOf(link.identity.moduleId)) this.#options.store.detach(endpoint)
+    if (link.identity.moduleId !== undefined)
+      for (const endpoint of this.#inputsOf(link.identity.moduleId)) this.#options.store.detach(endpoint)
   }
 
   async telemetry({ link, bag, body }: IncomingTelemetry): Promise<void> {
@@ -95,7 +96,14 @@ export class EdgeHub implements DeviceBackend {
       return
     }
     const seconds = Math.max(...matching.map(({ timeToLiveS }) => timeToLiveS || this.#timeToLiveS))
-    const message: EdgeMessage = { deviceId, moduleId, system: [...bag.system], application: bag.application.map(([name, value]) => [name, value]), expiresMs: this.#options.nowMs() + seconds * 1000, body }
+    const message: EdgeMessage = {
+      deviceId,
+      moduleId,
+      system: [...bag.system],
+      application: bag.application.map(([name, value]) => [name, value]),
+      expiresMs: this.#options.nowMs() + seconds * 1000,
+      body,
+    }
     await this.#options.store.append([...new Set(matching.map(queueName))], message)
   }
 
@@ -117,7 +125,8 @@ export class EdgeHub implements DeviceBackend {
     if (isOn) client.subscriptions.add(subscription)
     else client.subscriptions.delete(subscription)
     if (!isOn) return
-    const failed = (error: unknown) => this.#options.log('subscription-failed', { client: nameOf(link.identity), subscription, error: String(error) })
+    const failed = (error: unknown) =>
+      this.#options.log('subscription-failed', { client: nameOf(link.identity), subscription, error: String(error) })
     if (subscription === 'module-inputs') this.#attachInputs(link).catch(failed)
     if (subscription === 'desired-properties') {
       this.#upstreamOf(link.identity)
@@ -144,12 +153,16 @@ export class EdgeHub implements DeviceBackend {
     if (moduleId === undefined) return
     for (const endpoint of this.#inputsOf(moduleId)) {
       const input = endpoint.slice(moduleId.length + 1)
-      await this.#options.store.attach(endpoint, this.#queuesOf(endpoint), (message) => link.deliver(topics.moduleInput(deviceId, moduleId, input, inputBag(message)), Buffer.from(message.body)))
+      await this.#options.store.attach(endpoint, this.#queuesOf(endpoint), (message) =>
+        link.deliver(topics.moduleInput(deviceId, moduleId, input, inputBag(message)), Buffer.from(message.body)),
+      )
     }
   }
 
   #inputsOf(moduleId: string): string[] {
-    const endpoints = this.#routes.map(({ endpoint }) => endpoint).filter((endpoint) => endpoint.kind === 'module-input' && endpoint.moduleId === moduleId)
+    const endpoints = this.#routes
+      .map(({ endpoint }) => endpoint)
+      .filter((endpoint) => endpoint.kind === 'module-input' && endpoint.moduleId === moduleId)
     return [...new Set(endpoints.map(endpointName))]
   }
 
@@ -168,7 +181,11 @@ export class EdgeHub implements DeviceBackend {
     if (known) return known
     const stored = this.#options.scope.get(identity)
     if (!stored) throw new Error(`'${name}' is not in the scope of this gateway`)
-    const link = new UpstreamLink(this.#options.edge.hubHost, { ...identity, key: stored.authentication.symmetricKey.primaryKey }, (error) => this.#options.log('upstream-error', { identity: name, error: error.message }))
+    const link = new UpstreamLink(
+      this.#options.edge.hubHost,
+      { ...identity, key: stored.authentication.symmetricKey.primaryKey },
+      (error) => this.#options.log('upstream-error', { identity: name, error: error.message }),
+    )
     this.#upstream.set(name, link)
     return link
   }

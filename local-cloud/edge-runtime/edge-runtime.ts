@@ -66,14 +66,21 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
   const edgeHub = new EdgeHub({ edge, scope, store, nowMs: Date.now, log })
   opened.defer(() => edgeHub.close())
   const door = new FrontDoor(
-    { mqtt: (socket) => void new MqttServerConnection(socket, edgeHub), amqp: (socket) => void socket.destroy(), http: (_, response) => void response.writeHead(404).end() },
+    {
+      mqtt: (socket) => void new MqttServerConnection(socket, edgeHub),
+      amqp: (socket) => void socket.destroy(),
+      http: (_, response) => void response.writeHead(404).end(),
+    },
     certificate,
   )
   opened.defer(() => door.close())
   const gatewayHost = `localhost:${await door.listen(options.port)}`
 
   const inFolder = join(dataDirectory, 'workload.sock')
-  const socketPath = inFolder.length <= socketPathMax ? inFolder : join(tmpdir(), `millwright-${createHash('sha256').update(inFolder).digest('hex').slice(0, 16)}.sock`)
+  const socketPath =
+    inFolder.length <= socketPathMax
+      ? inFolder
+      : join(tmpdir(), `millwright-${createHash('sha256').update(inFolder).digest('hex').slice(0, 16)}.sock`)
   const workload = await startWorkloadApi({
     socketPath,
     trustBundle: certificate.ca,
@@ -104,7 +111,11 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
       const script = options.scriptOf(settings.image)
       const generationId = scope.module(name)?.generationId
       if (script === undefined || generationId === undefined) {
-        log('module-not-started', { module: name, image: settings.image, reason: script === undefined ? 'nothing on this computer stands for its image' : 'it has no identity' })
+        log('module-not-started', {
+          module: name,
+          image: settings.image,
+          reason: script === undefined ? 'nothing on this computer stands for its image' : 'it has no identity',
+        })
         continue
       }
       const environment = {
@@ -130,12 +141,19 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
 }
 
 /** Applies a system module's desired properties now and whenever they change. */
-async function followDesired(edgeHub: EdgeHub, deviceId: string, moduleId: string, apply: (desired: JsonObject) => Promise<void>, log: EdgeRuntimeOptions['log']): Promise<void> {
+async function followDesired(
+  edgeHub: EdgeHub,
+  deviceId: string,
+  moduleId: string,
+  apply: (desired: JsonObject) => Promise<void>,
+  log: EdgeRuntimeOptions['log'],
+): Promise<void> {
   const upstream = edgeHub.upstreamOf({ deviceId, moduleId })
   const read = async (): Promise<JsonObject> => {
     const { status, body } = await upstream.twinRequest((requestId) => `$iothub/twin/GET/?$rid=${requestId}`, Buffer.from(' '))
     const twin: unknown = JSON.parse(body)
-    if (status !== 200 || !isJsonObject(twin) || !isJsonObject(twin.desired)) throw new Error(`the twin of ${moduleId} could not be read: ${status} ${body}`)
+    if (status !== 200 || !isJsonObject(twin) || !isJsonObject(twin.desired))
+      throw new Error(`the twin of ${moduleId} could not be read: ${status} ${body}`)
     return twin.desired
   }
   let desired = await read()

@@ -29,7 +29,12 @@ export const EdgeHubDesired = z.looseObject({
 })
 
 export function parseRoutes(desired: z.infer<typeof EdgeHubDesired>): EdgeRoute[] {
-  return Object.entries(desired.routes).map(([name, { route, priority, timeToLiveSecs }]) => ({ name, ...parseRoute(route), priority, timeToLiveS: timeToLiveSecs }))
+  return Object.entries(desired.routes).map(([name, { route, priority, timeToLiveSecs }]) => ({
+    name,
+    ...parseRoute(route),
+    priority,
+    timeToLiveS: timeToLiveSecs,
+  }))
 }
 
 /** @throws RouteSyntaxError */
@@ -45,7 +50,8 @@ export function parseRoute(text: string): Pick<EdgeRoute, 'matches' | 'endpoint'
 function parseSource(source: string): (message: EdgeSource) => boolean {
   if (source === '/*' || source === '/messages/*') return () => true
   const module = /^\/messages\/modules\/([^/]+)\/(?:outputs\/([^/]+)|\*)$/.exec(source)
-  if (!module) throw new RouteSyntaxError(`'${source}' is no source: /messages/*, /messages/modules/{m}/* or /messages/modules/{m}/outputs/{o}`)
+  if (!module)
+    throw new RouteSyntaxError(`'${source}' is no source: /messages/*, /messages/modules/{m}/* or /messages/modules/{m}/outputs/{o}`)
   const [, moduleId, output] = module
   return (message) => message.moduleId === moduleId && (output === undefined || output === '*' || message.output === output)
 }

@@ -59,21 +59,35 @@ export class EdgeScope {
   async #fetch(): Promise<void> {
     const { deviceId } = this.#edge
     // The identity service on an edge device lists its modules, and their keys, as the device itself.
-    const modules = z.array(ScopeIdentity).parse(await this.#call('GET', `/devices/${encodeURIComponent(deviceId)}/modules`, `devices/${deviceId}`, this.#edge.key))
+    const modules = z
+      .array(ScopeIdentity)
+      .parse(await this.#call('GET', `/devices/${encodeURIComponent(deviceId)}/modules`, `devices/${deviceId}`, this.#edge.key))
     const hub = modules.find(({ moduleId }) => moduleId === '$edgeHub')
     if (!hub) throw new Error(`'${deviceId}' has no module $edgeHub: it is not registered as an edge device`)
     const path = `/devices/${encodeURIComponent(deviceId)}/modules/$edgeHub/devicesAndModulesInTargetDeviceScope`
-    const scope = ScopeResult.parse(await this.#call('POST', path, `devices/${deviceId}/modules/$edgeHub`, hub.authentication.symmetricKey.primaryKey))
-    const identities = new Map([...scope.devices, ...scope.modules].map((identity) => [keyOf(identity.deviceId, identity.moduleId), identity]))
+    const scope = ScopeResult.parse(
+      await this.#call('POST', path, `devices/${deviceId}/modules/$edgeHub`, hub.authentication.symmetricKey.primaryKey),
+    )
+    const identities = new Map(
+      [...scope.devices, ...scope.modules].map((identity) => [keyOf(identity.deviceId, identity.moduleId), identity]),
+    )
     const gone = [...this.#known.entries()].map(([key]) => key).filter((key) => !identities.has(key))
-    await Promise.all([...gone.map((key) => this.#known.delete(key)), ...[...identities].map(([key, identity]) => this.#known.set(key, identity))])
+    await Promise.all([
+      ...gone.map((key) => this.#known.delete(key)),
+      ...[...identities].map(([key, identity]) => this.#known.set(key, identity)),
+    ])
   }
 
   async #call(method: string, path: string, resource: string, key: string): Promise<unknown> {
     const { hubHost } = this.#edge
     const authorization = createAccessToken(`${hubHost}/${resource}`, Buffer.from(key, 'base64'), Date.now() + tokenMs)
     const body = method === 'POST' ? JSON.stringify({ pageSize: 1000, continuationLink: '', targetDeviceId: this.#edge.deviceId }) : null
-    const response = await fetch(`https://${hubHost}${path}?api-version=${apiVersion}`, { method, body, headers: { authorization, 'content-type': 'application/json' }, signal: AbortSignal.timeout(10_000) })
+    const response = await fetch(`https://${hubHost}${path}?api-version=${apiVersion}`, {
+      method,
+      body,
+      headers: { authorization, 'content-type': 'application/json' },
+      signal: AbortSignal.timeout(10_000),
+    })
     if (!response.ok) throw new Error(`the hub answered ${response.status} to ${method} ${path}: ${await response.text()}`)
     return response.json()
   }

@@ -78,7 +78,12 @@ export class StoreAndForward {
   }
 
   backlog(): Record<string, number> {
-    return Object.fromEntries([...this.#queues.values()].map(({ name, partition, next }) => [name, (this.#log.info(partition).last?.sequenceNumber ?? -1) + 1 - next]))
+    return Object.fromEntries(
+      [...this.#queues.values()].map(({ name, partition, next }) => [
+        name,
+        (this.#log.info(partition).last?.sequenceNumber ?? -1) + 1 - next,
+      ]),
+    )
   }
 
   async #savePositions(): Promise<void> {

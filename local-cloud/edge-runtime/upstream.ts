@@ -62,7 +62,14 @@ export class UpstreamLink {
     await (this.#isTwinSubscribed ??= this.#client.subscribeAsync('$iothub/twin/res/#', { qos: 0 }))
     const requestId = String(this.#nextRequest++)
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#twinRequests.get(requestId)?.({ status: 503, body: JSON.stringify({ errorCode: 503001, message: 'the hub did not answer in time' }) }), twinTimeoutMs)
+      const timer = setTimeout(
+        () =>
+          this.#twinRequests.get(requestId)?.({
+            status: 503,
+            body: JSON.stringify({ errorCode: 503001, message: 'the hub did not answer in time' }),
+          }),
+        twinTimeoutMs,
+      )
       this.#twinRequests.set(requestId, (response) => {
         clearTimeout(timer)
         this.#twinRequests.delete(requestId)
@@ -82,7 +89,11 @@ export class UpstreamLink {
     const response = /^\$iothub\/twin\/res\/(\d+)\/\?\$rid=([^&]*)(?:&\$version=(\d+))?/.exec(topic)
     if (response) {
       const [, status, requestId = '', version] = response
-      this.#twinRequests.get(requestId)?.({ status: Number(status), body: body.toString(), ...(version === undefined ? {} : { version: Number(version) }) })
+      this.#twinRequests.get(requestId)?.({
+        status: Number(status),
+        body: body.toString(),
+        ...(version === undefined ? {} : { version: Number(version) }),
+      })
     } else if (topic.startsWith('$iothub/twin/PATCH/properties/desired/')) {
       this.#desiredListener?.(topic, body)
     }

@@ -17,7 +17,8 @@ const bodyBytesMax = 65_536
 export async function startWorkloadApi({ socketPath, trustBundle, keyOf }: WorkloadApiOptions): Promise<{ stop(): Promise<void> }> {
   await unlink(socketPath).catch(() => {})
   const server = http.createServer((request, response) => {
-    const answer = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const answer = (status: number, body: unknown) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     let text = ''
     request.on('data', (chunk: Buffer) => {
       text += chunk.toString()
@@ -32,7 +33,9 @@ export async function startWorkloadApi({ socketPath, trustBundle, keyOf }: Workl
       if (key === undefined) return answer(404, { message: `module '${sign[1]}' is not running here` })
       try {
         const { data } = SignRequest.parse(JSON.parse(text))
-        return answer(200, { digest: createHmac('sha256', Buffer.from(key, 'base64')).update(Buffer.from(data, 'base64')).digest('base64') })
+        return answer(200, {
+          digest: createHmac('sha256', Buffer.from(key, 'base64')).update(Buffer.from(data, 'base64')).digest('base64'),
+        })
       } catch (error) {
         return answer(400, { message: error instanceof Error ? error.message : String(error) })
       }

@@ -56,7 +56,17 @@ export class AmqpServer {
     on('sender_open', (context) => this.#openToPeer(context.sender!))
     on('receiver_open', (context) => this.#openFromPeer(context.receiver!))
     on('message', (context) => this.#receive(context))
-    for (const event of ['connection_error', 'session_error', 'sender_error', 'receiver_error', 'protocol_error', 'error', 'disconnected', 'connection_close']) on(event, () => {})
+    for (const event of [
+      'connection_error',
+      'session_error',
+      'sender_error',
+      'receiver_error',
+      'protocol_error',
+      'error',
+      'disconnected',
+      'connection_close',
+    ])
+      on(event, () => {})
   }
 
   accept(socket: Duplex): void {
@@ -107,8 +117,9 @@ export class AmqpServer {
     const hub = this.#hubOf(link, address)
     if (!hub) return
     const { partition } = parseEntityPath(address)
-    if (partition !== undefined && !(Number(partition) < hub.log.partitionCount)) return this.#refuse(link, failure.badPartition(partition, hub.log.partitionCount))
-    // Producers size their batches by this.
+    if (partition !== undefined && !(Number(partition) < hub.log.partitionCount))
+      return this.#refuse(link, failure.badPartition(partition, hub.log.partitionCount))
+      // Producers size their batches by this.
     ;(link as Receiver & { local: { attach: { max_message_size: number } } }).local.attach.max_message_size = messageBytesMax
     link.add_credit(producerCredit)
   }
@@ -154,7 +165,11 @@ export class AmqpServer {
       const messages = isBatch ? batchedMessages(bytes) : [bytes]
       const partitionKey = partitionKeyOf(bytes)
       const index =
-        partition !== undefined ? Number(partition) : partitionKey !== undefined ? partitionOf(partitionKey, hub.log.partitionCount) : this.#roundRobin++ % hub.log.partitionCount
+        partition !== undefined
+          ? Number(partition)
+          : partitionKey !== undefined
+            ? partitionOf(partitionKey, hub.log.partitionCount)
+            : this.#roundRobin++ % hub.log.partitionCount
       appended = Promise.all(messages.map((one) => hub.log.append(index, (position) => encodeProducedMessage(one, position, partitionKey))))
     } catch (error) {
       return delivery.reject({ condition: 'amqp:decode-error', description: String(error) })
@@ -168,14 +183,16 @@ export class AmqpServer {
   #putToken(link: Receiver, message: Message): void {
     const properties = message.application_properties ?? {}
     const verdict = this.#claimsOf(link).put(String(properties.type ?? ''), String(message.body ?? ''))
-    if (verdict.statusCode !== 202) this.#options.logRefusal('amqp:unauthorized-access', `${String(properties.name)}: ${verdict.description}`)
+    if (verdict.statusCode !== 202)
+      this.#options.logRefusal('amqp:unauthorized-access', `${String(properties.name)}: ${verdict.description}`)
     this.#answer(link, message, verdict.statusCode, verdict.description, undefined)
   }
 
   #manage(link: Receiver, address: string, message: Message): void {
     const { operation, name, type, partition } = message.application_properties ?? {}
     const hubName = String(name ?? pathBefore(address))
-    if (!this.#claimsOf(link).cover(hubName)) return this.#answer(link, message, 401, `Unauthorized access. Claims for '${hubName}' are required.`, undefined)
+    if (!this.#claimsOf(link).cover(hubName))
+      return this.#answer(link, message, 401, `Unauthorized access. Claims for '${hubName}' are required.`, undefined)
     const hub = this.#options.hubs.get(hubName)
     if (!hub) return this.#answer(link, message, 404, `The messaging entity '${hubName}' could not be found.`, undefined)
     if (operation !== 'READ') return this.#answer(link, message, 400, `operation '${String(operation)}' is not known`, undefined)
@@ -185,12 +202,17 @@ export class AmqpServer {
         type: 'com.microsoft:eventhub',
         created_at: rhea.types.wrap_timestamp(hub.createdMs),
         partition_count: rhea.types.wrap_int(hub.log.partitionCount),
-        partition_ids: rhea.types.wrap_array(Array.from({ length: hub.log.partitionCount }, (_, id) => String(id)), 0xa1, undefined),
+        partition_ids: rhea.types.wrap_array(
+          Array.from({ length: hub.log.partitionCount }, (_, id) => String(id)),
+          0xa1,
+          undefined,
+        ),
         georeplication_factor: rhea.types.wrap_int(1),
       })
     }
     const index = Number(partition)
-    if (!/^\d+$/.test(String(partition)) || index >= hub.log.partitionCount) return this.#answer(link, message, 404, failure.badPartition(String(partition), hub.log.partitionCount).description, undefined)
+    if (!/^\d+$/.test(String(partition)) || index >= hub.log.partitionCount)
+      return this.#answer(link, message, 404, failure.badPartition(String(partition), hub.log.partitionCount).description, undefined)
     this.#answer(link, message, 200, 'OK', partitionProperties(hub, index))
   }
 

@@ -31,6 +31,10 @@ export class Claims {
   cover(address: string): boolean {
     const path = pathOf(address).toLowerCase()
     const nowMs = this.#nowMs()
-    return this.#granted.some((claim) => claim.expiresMs > nowMs && (claim.path === '' || path === claim.path || path.startsWith(`${claim.path}/`) || claim.path.startsWith(`${path}/`)))
+    return this.#granted.some(
+      (claim) =>
+        claim.expiresMs > nowMs &&
+        (claim.path === '' || path === claim.path || path.startsWith(`${claim.path}/`) || claim.path.startsWith(`${path}/`)),
+    )
   }
 }

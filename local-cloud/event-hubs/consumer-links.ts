@@ -23,21 +23,34 @@ export class ConsumerLinks {
     const partitionIndex = Number(partition)
     if (!/^\d+$/.test(partition) || partitionIndex >= hub.log.partitionCount) return failure.badPartition(partition, hub.log.partitionCount)
     const start = startSequence(hub, partitionIndex, selectorOf(link))
-    if (start === undefined) return { condition: 'amqp:invalid-field', description: `The selector '${selectorOf(link)}' is not understood.` }
+    if (start === undefined)
+      return { condition: 'amqp:invalid-field', description: `The selector '${selectorOf(link)}' is not understood.` }
 
     const name = `${hub.name}/${consumerGroup}/${partition}`
     const present = this.#readers.get(name) ?? []
     const epoch = epochOf(link)
-    const highest = present.reduce<number | undefined>((max, reader) => (reader.epoch === undefined ? max : Math.max(max ?? reader.epoch, reader.epoch)), undefined)
-    if (epoch === undefined && highest !== undefined) return failure.stolen(`Receiver without epoch cannot attach: a receiver with epoch '${highest}' exists.`)
+    const highest = present.reduce<number | undefined>(
+      (max, reader) => (reader.epoch === undefined ? max : Math.max(max ?? reader.epoch, reader.epoch)),
+      undefined,
+    )
+    if (epoch === undefined && highest !== undefined)
+      return failure.stolen(`Receiver without epoch cannot attach: a receiver with epoch '${highest}' exists.`)
     if (epoch !== undefined && highest !== undefined && highest > epoch) {
-      return failure.stolen(`At least one receiver for the endpoint is created with epoch of '${highest}', and so a receiver with epoch '${epoch}' is not allowed to connect.`)
+      return failure.stolen(
+        `At least one receiver for the endpoint is created with epoch of '${highest}', and so a receiver with epoch '${epoch}' is not allowed to connect.`,
+      )
     }
     if (epoch === undefined && present.length >= limits.readersWithoutEpoch) {
-      return { condition: 'amqp:resource-limit-exceeded', description: `Exceeded the maximum number of allowed receivers per partition in a consumer group, which is ${limits.readersWithoutEpoch}.` }
+      return {
+        condition: 'amqp:resource-limit-exceeded',
+        description: `Exceeded the maximum number of allowed receivers per partition in a consumer group, which is ${limits.readersWithoutEpoch}.`,
+      }
     }
     if (epoch !== undefined) {
-      for (const reader of present) reader.close(failure.stolen(`New receiver with higher epoch '${epoch}' is created, hence the current receiver is getting disconnected.`))
+      for (const reader of present)
+        reader.close(
+          failure.stolen(`New receiver with higher epoch '${epoch}' is created, hence the current receiver is getting disconnected.`),
+        )
     }
     const reader = this.#read(hub, partitionIndex, link, start, epoch, () => this.#remove(name, reader))
     this.#readers.set(name, [...(epoch === undefined ? present : []), reader])

@@ -25,11 +25,17 @@ export type AmqpFailure = { readonly condition: string; readonly description: st
 
 export const failure = {
   unauthorized: (description: string): AmqpFailure => ({ condition: 'amqp:unauthorized-access', description }),
-  notFound: (entity: string): AmqpFailure => ({ condition: 'amqp:not-found', description: `The messaging entity '${entity}' could not be found.` }),
+  notFound: (entity: string): AmqpFailure => ({
+    condition: 'amqp:not-found',
+    description: `The messaging entity '${entity}' could not be found.`,
+  }),
   badPartition: (partition: string, count: number): AmqpFailure => ({
     condition: 'com.microsoft:argument-out-of-range',
     description: `The specified partition is invalid for an EventHub partition sender or receiver. It should be between 0 and ${count - 1}. Parameter name: PartitionId, was '${partition}'`,
   }),
   stolen: (description: string): AmqpFailure => ({ condition: 'amqp:link:stolen', description }),
-  tooLarge: (bytes: number, max: number): AmqpFailure => ({ condition: 'amqp:link:message-size-exceeded', description: `The received message (size:${bytes} bytes) exceeds the limit (${max} bytes) currently allowed on the link.` }),
+  tooLarge: (bytes: number, max: number): AmqpFailure => ({
+    condition: 'amqp:link:message-size-exceeded',
+    description: `The received message (size:${bytes} bytes) exceeds the limit (${max} bytes) currently allowed on the link.`,
+  }),
 } as const

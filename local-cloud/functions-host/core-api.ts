@@ -59,7 +59,12 @@ export type InvocationResponse = {
 export type LogLevel = 'trace' | 'debug' | 'information' | 'warning' | 'error' | 'critical' | 'none'
 
 /** Messages between the host and a worker thread. */
-export type HostMessage = { readonly kind: 'invoke'; readonly invocationId: string; readonly functionName: string; readonly request: InvocationRequest }
+export type HostMessage = {
+  readonly kind: 'invoke'
+  readonly invocationId: string
+  readonly functionName: string
+  readonly request: InvocationRequest
+}
 export type WorkerMessage =
   | { readonly kind: 'ready'; readonly functions: FunctionMetadata[] }
   | { readonly kind: 'failed'; readonly error: string }

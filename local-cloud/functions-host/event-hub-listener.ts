@@ -9,7 +9,11 @@ import { ContainerClient } from '@azure/storage-blob'
 import type { InvocationRequest, TypedData } from './core-api.ts'
 
 /** `extensions.eventHubs` of host.json. */
-export type EventHubSettings = { readonly maxEventBatchSize: number; readonly prefetchCount: number; readonly initialOffset: 'fromStart' | 'fromEnd' }
+export type EventHubSettings = {
+  readonly maxEventBatchSize: number
+  readonly prefetchCount: number
+  readonly initialOffset: 'fromStart' | 'fromEnd'
+}
 
 export type EventHubListenerOptions = {
   readonly connectionString: string
@@ -35,16 +39,30 @@ const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetr
 export async function startEventHubListener(options: EventHubListenerOptions): Promise<{ stop(): Promise<void> }> {
   const container = new ContainerClient(options.storage, 'azure-webjobs-eventhub')
   await container.createIfNotExists()
-  const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName, new BlobCheckpointStore(container), {
-    loadBalancingOptions: balancing,
-    retryOptions,
-  })
+  const client = new EventHubConsumerClient(
+    options.consumerGroup,
+    options.connectionString,
+    options.eventHubName,
+    new BlobCheckpointStore(container),
+    {
+      loadBalancingOptions: balancing,
+      retryOptions,
+    },
+  )
   const subscription = client.subscribe(
     {
       async processEvents(events, context) {
         if (events.length === 0) return
-        await options.invoke(toRequest(events, context, options)).catch((error: unknown) => options.warn(`partition ${context.partitionId}: the function failed, its batch is skipped: ${String(error)}`))
-        await context.updateCheckpoint(events.at(-1)!).catch((error: unknown) => options.warn(`partition ${context.partitionId}: the checkpoint could not be written: ${String(error)}`))
+        await options
+          .invoke(toRequest(events, context, options))
+          .catch((error: unknown) =>
+            options.warn(`partition ${context.partitionId}: the function failed, its batch is skipped: ${String(error)}`),
+          )
+        await context
+          .updateCheckpoint(events.at(-1)!)
+          .catch((error: unknown) =>
+            options.warn(`partition ${context.partitionId}: the checkpoint could not be written: ${String(error)}`),
+          )
       },
       // Lost links and stolen leases are the normal course of balancing; the client reads on by itself.
       async processError(error, context) {
@@ -69,9 +87,17 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
 }
 
 /** What the host hands to the worker for a batch (cardinality many). */
-function toRequest(events: ReceivedEventData[], context: PartitionContext, { bindingName, isBinary, longMetadata }: EventHubListenerOptions): InvocationRequest {
-  const bodies = events.map(({ body }) => (body instanceof Uint8Array ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body ?? null))))
-  const data: TypedData = isBinary ? { collectionBytes: { bytes: bodies } } : { collectionString: { string: bodies.map((body) => Buffer.from(body).toString()) } }
+function toRequest(
+  events: ReceivedEventData[],
+  context: PartitionContext,
+  { bindingName, isBinary, longMetadata }: EventHubListenerOptions,
+): InvocationRequest {
+  const bodies = events.map(({ body }) =>
+    body instanceof Uint8Array ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body ?? null)),
+  )
+  const data: TypedData = isBinary
+    ? { collectionBytes: { bytes: bodies } }
+    : { collectionString: { string: bodies.map((body) => Buffer.from(body).toString()) } }
   const json = (value: unknown): TypedData => ({ json: JSON.stringify(value) })
   return {
     inputData: [{ name: bindingName, data }],
@@ -85,7 +111,9 @@ function toRequest(events: ReceivedEventData[], context: PartitionContext, { bin
       }),
       PartitionKeyArray: { collectionString: { string: events.map(({ partitionKey }) => partitionKey ?? '') } },
       OffsetArray: { collectionString: { string: events.map(({ offset }) => String(offset)) } },
-      SequenceNumberArray: { collectionSint64: { sint64: events.map(({ sequenceNumber }) => (longMetadata ? toLong(sequenceNumber) : sequenceNumber)) } },
+      SequenceNumberArray: {
+        collectionSint64: { sint64: events.map(({ sequenceNumber }) => (longMetadata ? toLong(sequenceNumber) : sequenceNumber)) },
+      },
       EnqueuedTimeUtcArray: json(events.map(({ enqueuedTimeUtc }) => enqueuedTimeUtc)),
       PropertiesArray: json(events.map(({ properties }) => properties ?? {})),
       SystemPropertiesArray: json(events.map(systemProperties)),

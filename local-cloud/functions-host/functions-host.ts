@@ -59,7 +59,13 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
   const { extensions } = HostJson.parse(JSON.parse(await readFile(join(dirname(appFile), 'host.json'), 'utf8')))
   // App settings alone would lack PATH and the trusted certificates of this computer.
   const environment = { ...process.env, ...settings }
-  const startWorker = () => WorkerThread.start({ workerFile, appFile, environment, log: (level, name, text) => log(level, name === undefined ? text : `${name}: ${text}`) })
+  const startWorker = () =>
+    WorkerThread.start({
+      workerFile,
+      appFile,
+      environment,
+      log: (level, name, text) => log(level, name === undefined ? text : `${name}: ${text}`),
+    })
   const httpWorker = await startWorker()
   const workers = [httpWorker]
   const listeners: { stop(): Promise<void> }[] = []
@@ -96,14 +102,24 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
         return startQueueListener({
           storage: setting(trigger.connection),
           queueName: resolveSetting(settings, String(trigger.queueName)),
-          settings: { batchSize, maxDequeueCount, maxPollingMs: timeSpanMs(maxPollingInterval), visibilityTimeoutS: timeSpanMs(visibilityTimeout) / 1000 },
+          settings: {
+            batchSize,
+            maxDequeueCount,
+            maxPollingMs: timeSpanMs(maxPollingInterval),
+            visibilityTimeoutS: timeSpanMs(visibilityTimeout) / 1000,
+          },
           bindingName: trigger.bindingName,
           invoke,
           warn,
         })
       }
       case 'timerTrigger':
-        return startTimerListener({ schedule: resolveSetting(settings, String(trigger.schedule)), bindingName: trigger.bindingName, invoke, warn })
+        return startTimerListener({
+          schedule: resolveSetting(settings, String(trigger.schedule)),
+          bindingName: trigger.bindingName,
+          invoke,
+          warn,
+        })
       default:
         throw new Error(`function '${metadata.name}' has a trigger of type '${trigger.type}', which this host does not know`)
     }
@@ -129,7 +145,12 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
   async function writeOutputs({ bindings }: FunctionMetadata, { outputData }: InvocationResponse): Promise<void> {
     for (const { name, data } of outputData ?? []) {
       const binding = bindings[name]
-      if (binding?.type === 'queue') await sendToQueue(connectionSetting(settings, String(binding.connection)), resolveSetting(settings, String(binding.queueName)), data)
+      if (binding?.type === 'queue')
+        await sendToQueue(
+          connectionSetting(settings, String(binding.connection)),
+          resolveSetting(settings, String(binding.queueName)),
+          data,
+        )
       else if (binding && binding.type !== 'http') throw new Error(`an output of type '${binding.type}' is not known to this host`)
     }
   }

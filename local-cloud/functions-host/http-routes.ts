@@ -4,7 +4,12 @@ import type { FunctionMetadata, InvocationRequest, InvocationResponse } from './
 
 const bodyBytesMax = 100 * 1024 * 1024
 
-type Route = { readonly functionName: string; readonly bindingName: string; readonly methods: ReadonlySet<string>; readonly segments: readonly string[] }
+type Route = {
+  readonly functionName: string
+  readonly bindingName: string
+  readonly methods: ReadonlySet<string>
+  readonly segments: readonly string[]
+}
 
 export class HttpRoutes {
   readonly #routes: Route[]
@@ -18,7 +23,9 @@ export class HttpRoutes {
         .map(([bindingName, binding]) => ({
           functionName: name,
           bindingName,
-          methods: new Set(Array.isArray(binding.methods) ? binding.methods.map((method) => String(method).toUpperCase()) : ['GET', 'POST']),
+          methods: new Set(
+            Array.isArray(binding.methods) ? binding.methods.map((method) => String(method).toUpperCase()) : ['GET', 'POST'],
+          ),
           segments: String(binding.route ?? name).split('/'),
         })),
     )
@@ -31,7 +38,11 @@ export class HttpRoutes {
     return path === `/${this.#prefix}` || path.startsWith(`/${this.#prefix}/`)
   }
 
-  async handle(request: http.IncomingMessage, response: http.ServerResponse, invoke: (functionName: string, request: InvocationRequest) => Promise<InvocationResponse>): Promise<void> {
+  async handle(
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    invoke: (functionName: string, request: InvocationRequest) => Promise<InvocationResponse>,
+  ): Promise<void> {
     const url = new URL(request.url ?? '/', `http://${request.headers.host ?? 'localhost'}`)
     const found = this.#match(url.pathname, request.method ?? 'GET')
     if (typeof found === 'number') {
@@ -44,7 +55,9 @@ export class HttpRoutes {
       return
     }
     const { route, params } = found
-    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]))
+    const headers = Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
+    )
     const result = await invoke(route.functionName, {
       inputData: [
         {

@@ -5,7 +5,12 @@ import type { DequeuedMessageItem, QueueClient } from '@azure/storage-queue'
 import type { InvocationRequest, TypedData } from './core-api.ts'
 
 /** `extensions.queues` of host.json. */
-export type QueueSettings = { readonly batchSize: number; readonly maxDequeueCount: number; readonly maxPollingMs: number; readonly visibilityTimeoutS: number }
+export type QueueSettings = {
+  readonly batchSize: number
+  readonly maxDequeueCount: number
+  readonly maxPollingMs: number
+  readonly visibilityTimeoutS: number
+}
 
 export type QueueListenerOptions = {
   readonly storage: string
@@ -31,7 +36,11 @@ export async function startQueueListener(options: QueueListenerOptions): Promise
     let pauseMs = pollMsMin
     while (!stopping.signal.aborted) {
       try {
-        const { receivedMessageItems } = await queue.receiveMessages({ numberOfMessages: settings.batchSize, visibilityTimeout: processingS, abortSignal: stopping.signal })
+        const { receivedMessageItems } = await queue.receiveMessages({
+          numberOfMessages: settings.batchSize,
+          visibilityTimeout: processingS,
+          abortSignal: stopping.signal,
+        })
         await Promise.all(receivedMessageItems.map((item) => process(item, queue, poison, options)))
         pauseMs = receivedMessageItems.length > 0 ? pollMsMin : Math.min(pauseMs * 2, settings.maxPollingMs)
       } catch (error) {
@@ -50,7 +59,12 @@ export async function startQueueListener(options: QueueListenerOptions): Promise
   }
 }
 
-async function process(item: DequeuedMessageItem, queue: QueueClient, poison: QueueClient, { settings, bindingName, invoke, warn, queueName }: QueueListenerOptions): Promise<void> {
+async function process(
+  item: DequeuedMessageItem,
+  queue: QueueClient,
+  poison: QueueClient,
+  { settings, bindingName, invoke, warn, queueName }: QueueListenerOptions,
+): Promise<void> {
   const text = decodeQueueText(item.messageText)
   if (item.dequeueCount > settings.maxDequeueCount) {
     await poison.createIfNotExists()

@@ -17,7 +17,9 @@ export function startTimerListener({ schedule, bindingName, invoke, warn }: Time
     const status = { Last: last.toISOString(), LastUpdated: last.toISOString(), Next: self.nextRun()?.toISOString() ?? '' }
     last = new Date()
     const timer = { Schedule: { AdjustForDST: true }, ScheduleStatus: status, IsPastDue: false }
-    running = invoke({ inputData: [{ name: bindingName, data: { json: JSON.stringify(timer) } }], triggerMetadata: {} }).catch((error: unknown) => warn(`timer ${schedule}: ${String(error)}`))
+    running = invoke({ inputData: [{ name: bindingName, data: { json: JSON.stringify(timer) } }], triggerMetadata: {} }).catch(
+      (error: unknown) => warn(`timer ${schedule}: ${String(error)}`),
+    )
     await running
   })
   return {

@@ -55,7 +55,12 @@ const core = {
   },
   registerHook(name: string, hook: (context: unknown) => unknown) {
     hooks.set(name, [...(hooks.get(name) ?? []), hook])
-    return new Disposable(() => hooks.set(name, (hooks.get(name) ?? []).filter((other) => other !== hook)))
+    return new Disposable(() =>
+      hooks.set(
+        name,
+        (hooks.get(name) ?? []).filter((other) => other !== hook),
+      ),
+    )
   },
   setProgrammingModel(chosen: ProgrammingModel) {
     model = chosen
@@ -70,7 +75,12 @@ const load = loader._load.bind(loader)
 loader._load = (request, ...rest) => (request === '@azure/functions-core' ? core : load(request, ...rest))
 
 // Plain console output of an app is a log line, too.
-for (const [method, level] of [['log', 'information'], ['info', 'information'], ['warn', 'warning'], ['error', 'error']] as const) {
+for (const [method, level] of [
+  ['log', 'information'],
+  ['info', 'information'],
+  ['warn', 'warning'],
+  ['error', 'error'],
+] as const) {
   console[method] = (...values: unknown[]) => post({ kind: 'log', level, functionName: undefined, text: format(...values) })
 }
 
@@ -93,7 +103,13 @@ async function invoke({ invocationId, functionName, request }: HostMessage): Pro
   const hookData = {}
   const before = { hookData, invocationContext: context, inputs, functionHandler: handler }
   await runHooks('preInvocation', before)
-  const after: { hookData: object; invocationContext: unknown; inputs: unknown[]; result: unknown; error: unknown } = { hookData, invocationContext: context, inputs: before.inputs, result: null, error: null }
+  const after: { hookData: object; invocationContext: unknown; inputs: unknown[]; result: unknown; error: unknown } = {
+    hookData,
+    invocationContext: context,
+    inputs: before.inputs,
+    result: null,
+    error: null,
+  }
   try {
     after.result = await invocation.invokeFunction(context, before.inputs, before.functionHandler)
   } catch (error) {
@@ -108,7 +124,8 @@ host.on('message', (message: HostMessage) => {
   const { invocationId } = message
   invoke(message).then(
     (response) => post({ kind: 'result', invocationId, response }),
-    (error: unknown) => post({ kind: 'error', invocationId, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    (error: unknown) =>
+      post({ kind: 'error', invocationId, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   )
 })
 

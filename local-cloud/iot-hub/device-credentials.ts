@@ -26,10 +26,12 @@ export function parseUsername(username: string): (Identity & { host: string; mod
 export function admitByToken(credentials: Credentials, { isOwnHost, find, nowMs }: CredentialRules): Admission {
   const refuse = (code: number, reason: string): Admission => ({ accepted: false, code, reason })
   const user = parseUsername(credentials.username)
-  if (!user) return refuse(connack.badCredentials, `the user name '${credentials.username.slice(0, 120)}' is not {host}/{deviceId}/?api-version=…`)
+  if (!user)
+    return refuse(connack.badCredentials, `the user name '${credentials.username.slice(0, 120)}' is not {host}/{deviceId}/?api-version=…`)
   const identity = { deviceId: user.deviceId, moduleId: user.moduleId }
   const expectedClientId = identity.moduleId === undefined ? identity.deviceId : `${identity.deviceId}/${identity.moduleId}`
-  if (credentials.clientId !== expectedClientId) return refuse(connack.badClientId, `the client id is '${credentials.clientId}', the user name says '${expectedClientId}'`)
+  if (credentials.clientId !== expectedClientId)
+    return refuse(connack.badClientId, `the client id is '${credentials.clientId}', the user name says '${expectedClientId}'`)
   const known = find(identity)
   if (!known) return refuse(connack.notAuthorized, `'${expectedClientId}' is not registered`)
   if (known.status === 'disabled') return refuse(connack.notAuthorized, `'${expectedClientId}' is disabled`)
@@ -38,10 +40,18 @@ export function admitByToken(credentials: Credentials, { isOwnHost, find, nowMs 
   if (token.expiresMs <= nowMs()) return refuse(connack.notAuthorized, `the token expired ${new Date(token.expiresMs).toISOString()}`)
   const [tokenHost = ''] = token.resource.split('/')
   if (!isOwnHost(tokenHost)) return refuse(connack.notAuthorized, `the token is for '${tokenHost}'`)
-  const audience = identity.moduleId === undefined ? `${tokenHost}/devices/${identity.deviceId}` : `${tokenHost}/devices/${identity.deviceId}/modules/${identity.moduleId}`
+  const audience =
+    identity.moduleId === undefined
+      ? `${tokenHost}/devices/${identity.deviceId}`
+      : `${tokenHost}/devices/${identity.deviceId}/modules/${identity.moduleId}`
   if (!covers(token, audience)) return refuse(connack.notAuthorized, `the token is for '${token.resource}', not for '${audience}'`)
   const isSigned = [known.primaryKey, known.secondaryKey].some((key) => isSignedBy(token, Buffer.from(key, 'base64')))
   if (!isSigned) return refuse(connack.notAuthorized, `the signature does not match a key of '${expectedClientId}'`)
-  const authMethod = JSON.stringify({ scope: identity.moduleId === undefined ? 'device' : 'module', type: 'sas', issuer: 'iothub', acceptingIpFilterRule: null })
+  const authMethod = JSON.stringify({
+    scope: identity.moduleId === undefined ? 'device' : 'module',
+    type: 'sas',
+    issuer: 'iothub',
+    acceptingIpFilterRule: null,
+  })
   return { accepted: true, identity, modelId: user.modelId, expiresMs: token.expiresMs, authMethod }
 }

@@ -53,7 +53,8 @@ export class IotHub implements DeviceBackend {
     this.#sessions.set(name, { link, subscriptions: new Set(), sinceMs: this.#options.nowMs() })
     older?.link.close('400027 ConnectionForcefullyClosedOnNewConnection')
     const identity = this.registry.get(link.identity.deviceId, link.identity.moduleId)
-    if (identity && link.modelId !== undefined && identity.twin.modelId !== link.modelId) void this.registry.changeTwin(identity, { modelId: link.modelId })
+    if (identity && link.modelId !== undefined && identity.twin.modelId !== link.modelId)
+      void this.registry.changeTwin(identity, { modelId: link.modelId })
     return older !== undefined
   }
 
@@ -97,12 +98,20 @@ export class IotHub implements DeviceBackend {
       properties: application,
       body,
     }
-    return this.#options.log.append(partitionOf(deviceId, this.#options.log.partitionCount), (position) => encodeDeviceMessage(message, position))
+    return this.#options.log.append(partitionOf(deviceId, this.#options.log.partitionCount), (position) =>
+      encodeDeviceMessage(message, position),
+    )
   }
 
   async twinGet(link: DeviceLink): Promise<TwinResponse> {
     const twin = this.#requireIdentity(link.identity).twin
-    return { status: 200, body: JSON.stringify({ desired: { ...twin.desired, $version: twin.desiredVersion }, reported: { ...twin.reported, $version: twin.reportedVersion } }) }
+    return {
+      status: 200,
+      body: JSON.stringify({
+        desired: { ...twin.desired, $version: twin.desiredVersion },
+        reported: { ...twin.reported, $version: twin.reportedVersion },
+      }),
+    }
   }
 
   async twinReported(link: DeviceLink, body: Buffer): Promise<TwinResponse> {
@@ -110,7 +119,8 @@ export class IotHub implements DeviceBackend {
     if (!patch) return errorResponse(400, 400004, 'the patch is not a JSON object')
     const identity = this.#requireIdentity(link.identity)
     const reported = mergePatch(identity.twin.reported, patch)
-    if (Buffer.byteLength(JSON.stringify(reported)) > twinBytesMax) return errorResponse(400, 413001, `reported properties are limited to ${twinBytesMax} bytes`)
+    if (Buffer.byteLength(JSON.stringify(reported)) > twinBytesMax)
+      return errorResponse(400, 413001, `reported properties are limited to ${twinBytesMax} bytes`)
     const version = identity.twin.reportedVersion + 1
     await this.registry.changeTwin(identity, { reported, reportedVersion: version })
     return { status: 204, body: '', version }

@@ -61,7 +61,8 @@ export class Registry {
   }
 
   *modules(deviceId: string): Generator<StoredIdentity> {
-    for (const [, identity] of this.#identities.entries()) if (identity.deviceId === deviceId && identity.moduleId !== undefined) yield identity
+    for (const [, identity] of this.#identities.entries())
+      if (identity.deviceId === deviceId && identity.moduleId !== undefined) yield identity
   }
 
   /** Creates or replaces an identity; a twin that exists is kept. Resolves when it is durable. */
@@ -91,7 +92,8 @@ export class Registry {
   }
 
   async delete(deviceId: string, moduleId?: string): Promise<void> {
-    if (moduleId === undefined) for (const module of [...this.modules(deviceId)]) await this.#identities.delete(key(deviceId, module.moduleId))
+    if (moduleId === undefined)
+      for (const module of [...this.modules(deviceId)]) await this.#identities.delete(key(deviceId, module.moduleId))
     await this.#identities.delete(key(deviceId, moduleId))
   }
 

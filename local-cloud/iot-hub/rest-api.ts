@@ -6,7 +6,12 @@ import { isJsonObject, mergePatch } from './json-merge-patch.ts'
 import type { StoredIdentity } from './registry.ts'
 import { identifierPattern } from './registry.ts'
 
-export type RestRequest = { readonly method: string; readonly url: URL; readonly headers: Record<string, string | string[] | undefined>; readonly body: string }
+export type RestRequest = {
+  readonly method: string
+  readonly url: URL
+  readonly headers: Record<string, string | string[] | undefined>
+  readonly body: string
+}
 export type RestResponse = { readonly status: number; readonly body?: unknown; readonly headers?: Record<string, string> }
 
 export type SharedAccessPolicy = { readonly name: string; readonly key: string; readonly rights: readonly Right[] }
@@ -32,7 +37,9 @@ const IdentityBody = z.looseObject({
   deviceScope: z.string().nullish(),
   parentScopes: z.array(z.string()).nullish(),
   capabilities: z.looseObject({ iotEdge: z.boolean().optional() }).nullish(),
-  authentication: z.looseObject({ symmetricKey: z.looseObject({ primaryKey: z.string().nullish(), secondaryKey: z.string().nullish() }).nullish() }).nullish(),
+  authentication: z
+    .looseObject({ symmetricKey: z.looseObject({ primaryKey: z.string().nullish(), secondaryKey: z.string().nullish() }).nullish() })
+    .nullish(),
 })
 
 const EdgeContent = z.object({ modulesContent: z.record(z.string(), z.record(z.string(), z.unknown())) })
@@ -60,13 +67,18 @@ export class HubRestApi {
   }
 
   async #route(request: RestRequest): Promise<RestResponse> {
-    const [collection, ...rest] = request.url.pathname.split('/').filter((part) => part !== '').map(decodeURIComponent)
+    const [collection = '', ...rest] = request.url.pathname
+      .split('/')
+      .filter((part) => part !== '')
+      .map(decodeURIComponent)
     const [deviceId, modules, moduleId, action] = rest
     const isWrite = request.method !== 'GET' && request.method !== 'HEAD'
     switch (collection) {
       case 'devices':
-        if (action === 'devicesAndModulesInTargetDeviceScope' || action === 'devicesAndModulesInDeviceScope') return this.#scopeOf(request, deviceId!, moduleId!)
-        if (modules !== 'modules' || !this.#isDeviceItself(request, deviceId!)) this.#authorise(request, isWrite ? 'registryWrite' : 'registryRead')
+        if (action === 'devicesAndModulesInTargetDeviceScope' || action === 'devicesAndModulesInDeviceScope')
+          return this.#scopeOf(request, deviceId!, moduleId!)
+        if (modules !== 'modules' || !this.#isDeviceItself(request, deviceId!))
+          this.#authorise(request, isWrite ? 'registryWrite' : 'registryRead')
         if (deviceId === undefined) return this.#devices(request)
         if (modules === 'applyConfigurationContent' && request.method === 'POST') return this.#deploy(request, deviceId)
         if (modules === 'modules') return moduleId === undefined ? this.#listModules(deviceId) : this.#identity(request, deviceId, moduleId)
@@ -86,11 +98,14 @@ export class HubRestApi {
   #authorise(request: RestRequest, right: Right): void {
     const token = parseAccessToken(String(request.headers.authorization ?? ''))
     const policy = token && this.#policies.find(({ name }) => name === token.keyName)
-    if (!token || !policy || !isSignedBy(token, Buffer.from(policy.key, 'base64'))) throw new RestError(401, 'IotHubUnauthorized', 'the token is missing, or its signature does not match')
+    if (!token || !policy || !isSignedBy(token, Buffer.from(policy.key, 'base64')))
+      throw new RestError(401, 'IotHubUnauthorized', 'the token is missing, or its signature does not match')
     if (token.expiresMs <= this.#nowMs()) throw new RestError(401, 'IotHubUnauthorized', 'the token has expired')
     const host = String(request.headers.host ?? '')
-    if (!covers(token, host) && !covers(token, host.replace(/:\d+$/, ''))) throw new RestError(401, 'IotHubUnauthorized', `the token is for '${token.resource}', not for '${host}'`)
-    if (!policy.rights.includes(right)) throw new RestError(401, 'IotHubUnauthorizedAccess', `policy '${policy.name}' has no right '${right}'`)
+    if (!covers(token, host) && !covers(token, host.replace(/:\d+$/, '')))
+      throw new RestError(401, 'IotHubUnauthorized', `the token is for '${token.resource}', not for '${host}'`)
+    if (!policy.rights.includes(right))
+      throw new RestError(401, 'IotHubUnauthorizedAccess', `policy '${policy.name}' has no right '${right}'`)
   }
 
   /** A device may manage its own modules: how the identity service of an edge device gets them. */
@@ -98,7 +113,10 @@ export class HubRestApi {
     const token = parseAccessToken(String(request.headers.authorization ?? ''))
     const device = this.#hub.registry.get(deviceId)
     if (!token || token.keyName !== undefined || !device || device.status === 'disabled' || token.expiresMs <= this.#nowMs()) return false
-    return token.resource.endsWith(`/devices/${deviceId}`) && [device.primaryKey, device.secondaryKey].some((key) => isSignedBy(token, Buffer.from(key, 'base64')))
+    return (
+      token.resource.endsWith(`/devices/${deviceId}`) &&
+      [device.primaryKey, device.secondaryKey].some((key) => isSignedBy(token, Buffer.from(key, 'base64')))
+    )
   }
 
   async #devices(request: RestRequest): Promise<RestResponse> {
@@ -112,7 +130,10 @@ export class HubRestApi {
 
   /** Bulk creation: what cannot be done is listed, the rest is done. */
   async #bulk(request: RestRequest): Promise<RestResponse> {
-    const operations = z.array(IdentityBody.extend({ id: z.string().optional(), importMode: z.string().optional() })).max(100).parse(JSON.parse(request.body))
+    const operations = z
+      .array(IdentityBody.extend({ id: z.string().optional(), importMode: z.string().optional() }))
+      .max(100)
+      .parse(JSON.parse(request.body))
     const errors: unknown[] = []
     await Promise.all(
       operations.map(async (operation) => {
@@ -138,7 +159,8 @@ export class HubRestApi {
         if (!existing) throw notFound(deviceId)
         return { status: 200, body: this.#identityBody(existing) }
       case 'PUT': {
-        if (!identifierPattern.test(deviceId) || (moduleId !== undefined && !identifierPattern.test(moduleId))) throw new RestError(400, 'ArgumentInvalid', 'the id is not valid')
+        if (!identifierPattern.test(deviceId) || (moduleId !== undefined && !identifierPattern.test(moduleId)))
+          throw new RestError(400, 'ArgumentInvalid', 'the id is not valid')
         if (moduleId !== undefined && !registry.get(deviceId)) throw notFound(deviceId)
         const ifMatch = headerOf(request, 'if-match')
         if (existing && ifMatch === undefined) throw new RestError(409, 'DeviceAlreadyExists', `'${deviceId}' is registered already`)
@@ -171,9 +193,18 @@ export class HubRestApi {
     if (request.method === 'PATCH' || request.method === 'PUT') {
       requireEtag(headerOf(request, 'if-match'), identity.twin.etag)
       const replace = request.method === 'PUT'
-      const patch = z.looseObject({ tags: z.record(z.string(), z.unknown()).optional(), properties: z.looseObject({ desired: z.record(z.string(), z.unknown()).optional() }).optional() }).parse(JSON.parse(request.body))
-      if (patch.tags) identity = await this.#hub.registry.changeTwin(identity, { tags: replace ? patch.tags : mergePatch(identity.twin.tags, patch.tags) })
-      if (patch.properties?.desired) identity = await this.#hub.patchDesired(identity, withoutMetadata(patch.properties.desired), { replace })
+      const patch = z
+        .looseObject({
+          tags: z.record(z.string(), z.unknown()).optional(),
+          properties: z.looseObject({ desired: z.record(z.string(), z.unknown()).optional() }).optional(),
+        })
+        .parse(JSON.parse(request.body))
+      if (patch.tags)
+        identity = await this.#hub.registry.changeTwin(identity, {
+          tags: replace ? patch.tags : mergePatch(identity.twin.tags, patch.tags),
+        })
+      if (patch.properties?.desired)
+        identity = await this.#hub.patchDesired(identity, withoutMetadata(patch.properties.desired), { replace })
     } else if (request.method !== 'GET') {
       throw new RestError(405, 'MethodNotAllowed', request.method)
     }
@@ -200,13 +231,21 @@ export class HubRestApi {
   #scopeOf(request: RestRequest, deviceId: string, moduleId: string): RestResponse {
     const asking = this.#hub.registry.get(deviceId, moduleId)
     const token = parseAccessToken(String(request.headers.authorization ?? ''))
-    const isSigned = asking && token && [asking.primaryKey, asking.secondaryKey].some((key) => isSignedBy(token, Buffer.from(key, 'base64')))
-    if (!isSigned || token.expiresMs <= this.#nowMs() || moduleId !== '$edgeHub') throw new RestError(401, 'IotHubUnauthorized', 'only an edge hub may ask for its scope')
+    const isSigned =
+      asking && token && [asking.primaryKey, asking.secondaryKey].some((key) => isSignedBy(token, Buffer.from(key, 'base64')))
+    if (!isSigned || token.expiresMs <= this.#nowMs() || moduleId !== '$edgeHub')
+      throw new RestError(401, 'IotHubUnauthorized', 'only an edge hub may ask for its scope')
     const scope = this.#hub.registry.get(deviceId)?.deviceScope
-    const devices = [...this.#hub.registry.devices()].filter((device) => device.deviceId === deviceId || (scope !== undefined && device.deviceScope === scope))
+    const devices = [...this.#hub.registry.devices()].filter(
+      (device) => device.deviceId === deviceId || (scope !== undefined && device.deviceScope === scope),
+    )
     return {
       status: 200,
-      body: { devices: devices.map((device) => this.#identityBody(device)), modules: [...this.#hub.registry.modules(deviceId)].map((module) => this.#identityBody(module)), continuationLink: '' },
+      body: {
+        devices: devices.map((device) => this.#identityBody(device)),
+        modules: [...this.#hub.registry.modules(deviceId)].map((module) => this.#identityBody(module)),
+        continuationLink: '',
+      },
     }
   }
 
@@ -214,7 +253,10 @@ export class HubRestApi {
     const devices = [...this.#hub.registry.devices()]
     if (kind === 'service') return { status: 200, body: { connectedDeviceCount: this.#hub.connectedCount } }
     const enabled = devices.filter(({ status }) => status === 'enabled').length
-    return { status: 200, body: { totalDeviceCount: devices.length, enabledDeviceCount: enabled, disabledDeviceCount: devices.length - enabled } }
+    return {
+      status: 200,
+      body: { totalDeviceCount: devices.length, enabledDeviceCount: enabled, disabledDeviceCount: devices.length - enabled },
+    }
   }
 
   #identityBody(identity: StoredIdentity) {
@@ -231,7 +273,11 @@ export class HubRestApi {
       statusUpdatedTime: '0001-01-01T00:00:00',
       lastActivityTime: '0001-01-01T00:00:00',
       cloudToDeviceMessageCount: 0,
-      authentication: { symmetricKey: { primaryKey, secondaryKey }, x509Thumbprint: { primaryThumbprint: null, secondaryThumbprint: null }, type: 'sas' },
+      authentication: {
+        symmetricKey: { primaryKey, secondaryKey },
+        x509Thumbprint: { primaryThumbprint: null, secondaryThumbprint: null },
+        type: 'sas',
+      },
       capabilities: { iotEdge: isEdge },
       ...(deviceScope === undefined ? {} : { deviceScope, parentScopes: isEdge ? [] : [deviceScope] }),
     }
@@ -248,7 +294,10 @@ export class HubRestApi {
       connectionState: this.#hub.isConnected({ deviceId, moduleId }) ? 'Connected' : 'Disconnected',
       authenticationType: 'sas',
       tags: twin.tags,
-      properties: { desired: { ...twin.desired, $version: twin.desiredVersion }, reported: { ...twin.reported, $version: twin.reportedVersion } },
+      properties: {
+        desired: { ...twin.desired, $version: twin.desiredVersion },
+        reported: { ...twin.reported, $version: twin.reportedVersion },
+      },
       capabilities: { iotEdge: isEdge },
     }
   }

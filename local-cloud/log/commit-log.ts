@@ -31,7 +31,13 @@ export type CommitLogOptions = {
 }
 
 type SegmentFile = { readonly start: number; readonly path: string; readonly handle: FileHandle; bytes: number; newestMs: number }
-type Pending = { readonly record: Buffer; readonly partition: number; readonly position: Position; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+type Pending = {
+  readonly record: Buffer
+  readonly partition: number
+  readonly position: Position
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
 
 export class CommitLog {
   readonly #options: Required<Omit<CommitLogOptions, 'retention'>> & Pick<CommitLogOptions, 'retention'>

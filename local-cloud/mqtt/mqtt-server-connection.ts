@@ -16,7 +16,13 @@ export type Identity = { readonly deviceId: string; readonly moduleId: string | 
 export const connack = { accepted: 0, badProtocol: 1, badClientId: 2, unavailable: 3, badCredentials: 4, notAuthorized: 5 } as const
 
 export type Admission =
-  | { readonly accepted: true; readonly identity: Identity; readonly modelId: string | undefined; readonly expiresMs: number; readonly authMethod: string }
+  | {
+      readonly accepted: true
+      readonly identity: Identity
+      readonly modelId: string | undefined
+      readonly expiresMs: number
+      readonly authMethod: string
+    }
   | { readonly accepted: false; readonly code: number; readonly reason: string }
 
 export type IncomingTelemetry = { readonly link: DeviceLink; readonly bag: PropertyBag; readonly body: Buffer }
@@ -146,7 +152,11 @@ export class MqttServerConnection {
       this.#write({ cmd: 'connack', returnCode: connack.badProtocol, sessionPresent: false })
       return this.#refuse('unsupported-version', `protocol ${packet.protocolId} ${packet.protocolVersion}; IoT Hub speaks MQTT 3.1.1`)
     }
-    const admission = await this.#backend.admit({ clientId: packet.clientId, username: packet.username ?? '', password: packet.password?.toString() ?? '' })
+    const admission = await this.#backend.admit({
+      clientId: packet.clientId,
+      username: packet.username ?? '',
+      password: packet.password?.toString() ?? '',
+    })
     if (this.#isClosed) return
     if (!admission.accepted) {
       this.#write({ cmd: 'connack', returnCode: admission.code, sessionPresent: false })
@@ -154,7 +164,8 @@ export class MqttServerConnection {
     }
     if (packet.will) {
       const topic = parsePublishTopic(packet.will.topic)
-      const isOwn = topic?.kind === 'telemetry' && topic.deviceId === admission.identity.deviceId && topic.moduleId === admission.identity.moduleId
+      const isOwn =
+        topic?.kind === 'telemetry' && topic.deviceId === admission.identity.deviceId && topic.moduleId === admission.identity.moduleId
       if (!isOwn) return this.#refuse('bad-will', packet.will.topic)
       this.#will = { bag: topic.bag, body: Buffer.from(packet.will.payload) }
     }
@@ -211,10 +222,13 @@ export class MqttServerConnection {
         if (target.deviceId !== deviceId || target.moduleId !== moduleId) return this.#refuse('foreign-topic', topic)
         const bag = bagOf(target.bag)
         if (!bag) return this.#refuse('malformed-properties', topic)
-        if (body.length + target.bag.length > limits.messageBytes) return this.#refuse('too-large', `${body.length} bytes from '${deviceId}'`)
+        if (body.length + target.bag.length > limits.messageBytes)
+          return this.#refuse('too-large', `${body.length} bytes from '${deviceId}'`)
         // IoT Hub keeps no retained messages; it tells the reader that the sender wished so.
         const properties = packet.retain ? { ...bag, application: [...bag.application, ['mqtt-retain', 'true'] as const] } : bag
-        this.#backend.telemetry({ link, bag: properties, body }).then(acknowledge, (error: unknown) => this.#refuse('not-stored', String(error)))
+        this.#backend
+          .telemetry({ link, bag: properties, body })
+          .then(acknowledge, (error: unknown) => this.#refuse('not-stored', String(error)))
         return
       }
       case 'twin-get':
@@ -234,7 +248,8 @@ export class MqttServerConnection {
     response.then(
       ({ status, body, version }) => this.#link?.send(topics.twinResponse(status, requestId, version), Buffer.from(body)),
       // The device SDK dies of an error without a body.
-      (error: unknown) => this.#link?.send(topics.twinResponse(500, requestId), Buffer.from(JSON.stringify({ errorCode: 500001, message: String(error) }))),
+      (error: unknown) =>
+        this.#link?.send(topics.twinResponse(500, requestId), Buffer.from(JSON.stringify({ errorCode: 500001, message: String(error) }))),
     )
   }
 
@@ -244,7 +259,8 @@ export class MqttServerConnection {
     for (const { topic, qos } of packet.subscriptions) {
       const subscription = parseSubscription(topic, link.identity)
       if (!subscription) return this.#refuse('undocumented-topic', `subscription to ${topic}`)
-      if (!this.#subscriptions.has(topic) && this.#subscriptions.size >= limits.subscriptions) return this.#refuse('too-many-subscriptions', topic)
+      if (!this.#subscriptions.has(topic) && this.#subscriptions.size >= limits.subscriptions)
+        return this.#refuse('too-many-subscriptions', topic)
       this.#subscriptions.add(topic)
       accepted.push(subscription)
       granted.push(Math.min(qos, 1))
@@ -281,7 +297,9 @@ export class MqttServerConnection {
     const bag = will && bagOf(will.bag)
     if (!bag) return
     const marked = { ...bag, application: [...bag.application, ['iothub-MessageType', 'Will'] as const] }
-    this.#backend.telemetry({ link, bag: marked, body: will.body }).catch((error: unknown) => this.#backend.refused('not-stored', String(error)))
+    this.#backend
+      .telemetry({ link, bag: marked, body: will.body })
+      .catch((error: unknown) => this.#backend.refused('not-stored', String(error)))
   }
 }
 

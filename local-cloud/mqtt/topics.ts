@@ -45,10 +45,12 @@ export function parseSubscription(filter: string, identity: { deviceId: string; 
 }
 
 export const topics = {
-  twinResponse: (status: number, requestId: string, version?: number) => `$iothub/twin/res/${status}/?$rid=${requestId}${version === undefined ? '' : `&$version=${version}`}`,
+  twinResponse: (status: number, requestId: string, version?: number) =>
+    `$iothub/twin/res/${status}/?$rid=${requestId}${version === undefined ? '' : `&$version=${version}`}`,
   desired: (version: number) => `$iothub/twin/PATCH/properties/desired/?$version=${version}`,
   method: (name: string, requestId: string) => `$iothub/methods/POST/${encodeURIComponent(name)}/?$rid=${requestId}`,
   cloudToDevice: (deviceId: string, bag: string) => `devices/${deviceId}/messages/devicebound/${bag}`,
   // The SDK needs the slash behind the input's name also when the bag is empty.
-  moduleInput: (deviceId: string, moduleId: string, input: string, bag: string) => `devices/${deviceId}/modules/${moduleId}/inputs/${encodeURIComponent(input)}/${bag}`,
+  moduleInput: (deviceId: string, moduleId: string, input: string, bag: string) =>
+    `devices/${deviceId}/modules/${moduleId}/inputs/${encodeURIComponent(input)}/${bag}`,
 }

@@ -147,7 +147,7 @@ function parseOperand(tokens: Tokens): Expression {
     const literal = token.toLowerCase() === 'true'
     return () => literal
   }
-  if (/^\$/.test(token)) {
+  if (token.startsWith('$')) {
     const name = token.slice(1).toLowerCase()
     return ({ system }) => Object.entries(system).find(([key]) => key.toLowerCase() === name)?.[1]
   }

@@ -16,7 +16,11 @@ export async function serverCertificate(directory: string): Promise<ServerCertif
   const file = (name: string) => join(directory, name)
   const caFile = file('ca.pem')
   if (!existsSync(file('server.pem'))) await create(directory)
-  const [key, cert, ca] = await Promise.all([readFile(file('server.key'), 'utf8'), readFile(file('server.pem'), 'utf8'), readFile(caFile, 'utf8')])
+  const [key, cert, ca] = await Promise.all([
+    readFile(file('server.key'), 'utf8'),
+    readFile(file('server.pem'), 'utf8'),
+    readFile(caFile, 'utf8'),
+  ])
   return { key, cert: cert + ca, caFile, ca }
 }
 
@@ -28,16 +32,19 @@ async function create(directory: string): Promise<void> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const now = Date.now()
   const notBefore = new Date(now - 86_400_000)
-  const caKeys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair
+  const caKeys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
     name: 'CN=Millwright local cloud CA',
     notBefore,
     notAfter: new Date(now + tenYearsMs),
     signingAlgorithm: algorithm,
     keys: caKeys,
-    extensions: [new x509.BasicConstraintsExtension(true, 0, true), new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true)],
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    ],
   })
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const leaf = await x509.X509CertificateGenerator.create({
     subject: 'CN=localhost',
     issuer: ca.subject,
@@ -59,7 +66,11 @@ async function create(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true })
   const secret = { mode: 0o600 }
   await writeFile(join(directory, 'ca.pem'), `${ca.toString('pem')}\n`)
-  await writeFile(join(directory, 'server.key'), `-----BEGIN PRIVATE KEY-----\n${privateKey.replace(/(.{64})/g, '$1\n').trimEnd()}\n-----END PRIVATE KEY-----\n`, secret)
+  await writeFile(
+    join(directory, 'server.key'),
+    `-----BEGIN PRIVATE KEY-----\n${privateKey.replace(/(.{64})/g, '$1\n').trimEnd()}\n-----END PRIVATE KEY-----\n`,
+    secret,
+  )
   // Written last: its presence says that the others are complete.
   await writeFile(join(directory, 'server.pem'), `${leaf.toString('pem')}\n`)
 }

@@ -4,7 +4,13 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
-export type AccessToken = { readonly resource: string; readonly rawResource: string; readonly signature: string; readonly expiresMs: number; readonly keyName: string | undefined }
+export type AccessToken = {
+  readonly resource: string
+  readonly rawResource: string
+  readonly signature: string
+  readonly expiresMs: number
+  readonly keyName: string | undefined
+}
 
 /** Takes a token apart; undefined when it is none. */
 export function parseAccessToken(text: string): AccessToken | undefined {
@@ -28,7 +34,9 @@ export function parseAccessToken(text: string): AccessToken | undefined {
 
 export function isSignedBy(token: AccessToken, key: Buffer): boolean {
   // The resource is signed exactly as it was sent, encoded or not.
-  const expected = createHmac('sha256', key).update(`${token.rawResource}\n${token.expiresMs / 1000}`).digest()
+  const expected = createHmac('sha256', key)
+    .update(`${token.rawResource}\n${token.expiresMs / 1000}`)
+    .digest()
   const given = Buffer.from(token.signature, 'base64')
   return given.length === expected.length && timingSafeEqual(given, expected)
 }

@@ -19,17 +19,26 @@ const WorkOrder = z.object({
 })
 type WorkOrder = z.infer<typeof WorkOrder>
 
-const Delivery = z.object({ data: z.looseObject({ asset: z.string(), priority: z.string(), description: z.string(), recommendedAction: z.string() }) })
+const Delivery = z.object({
+  data: z.looseObject({ asset: z.string(), priority: z.string(), description: z.string(), recommendedAction: z.string() }),
+})
 
 const bodyBytesMax = 262_144
 
 export type ServiceDepartmentOptions = { readonly directory: string; readonly secret: string; readonly port: number }
 
-export async function startServiceDepartment({ directory, secret, port }: ServiceDepartmentOptions): Promise<{ url: string; stop(): Promise<void> }> {
+export async function startServiceDepartment({
+  directory,
+  secret,
+  port,
+}: ServiceDepartmentOptions): Promise<{ url: string; stop(): Promise<void> }> {
   const orders = await DocumentStore.open(join(directory, 'work-orders.ndjson'), (value) => WorkOrder.parse(value))
   const webhook = new Webhook(secret)
   const server = http.createServer((request, response) => {
-    const answer = (status: number, body: string, type = 'application/json') => response.writeHead(status, { 'content-type': type, 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" }).end(body)
+    const answer = (status: number, body: string, type = 'application/json') =>
+      response
+        .writeHead(status, { 'content-type': type, 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" })
+        .end(body)
     if (request.method === 'GET') return void answer(200, page([...orders.entries()].map(([, order]) => order)), 'text/html; charset=utf-8')
     let body = ''
     request.on('data', (chunk: Buffer) => {
@@ -40,7 +49,13 @@ export async function startServiceDepartment({ directory, secret, port }: Servic
       const header = (name: string) => String(request.headers[name] ?? '')
       let delivery: z.infer<typeof Delivery>
       try {
-        delivery = Delivery.parse(webhook.verify(body, { 'webhook-id': header('webhook-id'), 'webhook-timestamp': header('webhook-timestamp'), 'webhook-signature': header('webhook-signature') }))
+        delivery = Delivery.parse(
+          webhook.verify(body, {
+            'webhook-id': header('webhook-id'),
+            'webhook-timestamp': header('webhook-timestamp'),
+            'webhook-signature': header('webhook-signature'),
+          }),
+        )
       } catch (error) {
         return answer(401, JSON.stringify({ error: error instanceof Error ? error.message : String(error) }))
       }
@@ -48,7 +63,14 @@ export async function startServiceDepartment({ directory, secret, port }: Servic
       const known = orders.get(id)
       if (known) return answer(200, JSON.stringify({ workOrder: known.number }))
       const { asset, priority, description, recommendedAction } = delivery.data
-      const order = { number: `WO-${String(orders.size + 1).padStart(4, '0')}`, receivedAt: new Date().toISOString(), asset, priority, description, recommendedAction }
+      const order = {
+        number: `WO-${String(orders.size + 1).padStart(4, '0')}`,
+        receivedAt: new Date().toISOString(),
+        asset,
+        priority,
+        description,
+        recommendedAction,
+      }
       orders.set(id, order).then(
         () => answer(200, JSON.stringify({ workOrder: order.number })),
         () => answer(503, '{}'),
@@ -71,7 +93,12 @@ export async function startServiceDepartment({ directory, secret, port }: Servic
 }
 
 function page(orders: readonly WorkOrder[]): string {
-  const rows = orders.toReversed().map((order) => `<tr>${[order.number, order.receivedAt, order.priority, order.asset, order.description, order.recommendedAction].map((text) => `<td>${escape(text)}</td>`).join('')}</tr>`)
+  const rows = orders
+    .toReversed()
+    .map(
+      (order) =>
+        `<tr>${[order.number, order.receivedAt, order.priority, order.asset, order.description, order.recommendedAction].map((text) => `<td>${escape(text)}</td>`).join('')}</tr>`,
+    )
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Service department</title><style>:root{color-scheme:light dark}body{font:15px system-ui;margin:2rem}td,th{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}</style><h1>Work orders received</h1><table><tr><th>Number<th>Received<th>Priority<th>Asset<th>Description<th>Action</tr>${rows.join('')}</table>${orders.length === 0 ? '<p>None yet.</p>' : ''}`
 }
 

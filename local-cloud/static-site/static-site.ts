@@ -25,7 +25,8 @@ const contentTypes: Record<string, string> = {
 }
 
 const securityHeaders = {
-  'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
@@ -40,11 +41,17 @@ export async function startStaticSite({ directory, port, handleApi }: StaticSite
     const type = contentTypes[extname(name)]
     if (type === undefined) continue
     const body = await readFile(join(directory, name))
-    assets.set(`/${name}`, { type, body, gzipped: gzipSync(body), etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"` })
+    assets.set(`/${name}`, {
+      type,
+      body,
+      gzipped: gzipSync(body),
+      etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
+    })
   }
   const server = http.createServer((request, response) => {
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
-    if (!isLoopbackName(request.headers.host)) return void response.writeHead(421, { 'content-type': 'text/plain' }).end('this server answers to localhost and 127.0.0.1 only\n')
+    if (!isLoopbackName(request.headers.host))
+      return void response.writeHead(421, { 'content-type': 'text/plain' }).end('this server answers to localhost and 127.0.0.1 only\n')
     if (handleApi(request, response)) return
     const path = new URL(request.url ?? '/', 'http://localhost').pathname
     // Paths without an extension are the page's own addresses.

@@ -19,7 +19,12 @@ export function storageConnectionString({ blob, queue, table }: AzuritePorts): s
   return `DefaultEndpointsProtocol=http;AccountName=${name};AccountKey=${key};${endpoint('Blob', blob)}${endpoint('Queue', queue)}${endpoint('Table', table)}`
 }
 
-export type Azurite = { readonly connectionString: string; readonly ports: AzuritePorts; readonly process: ChildProcess; stop(): Promise<void> }
+export type Azurite = {
+  readonly connectionString: string
+  readonly ports: AzuritePorts
+  readonly process: ChildProcess
+  stop(): Promise<void>
+}
 
 /**
  * Loaded into Azurite's process. It would outlive a parent that was killed, and keep its ports: the channel tells it, and
@@ -35,14 +40,23 @@ const stopMsMax = 4_000
 
 /** Starts Azurite on the ports, or on free ones where a port is 0. Resolves when all three services listen. */
 export async function startAzurite(directory: string, wanted: AzuritePorts): Promise<Azurite> {
-  const ports = { blob: wanted.blob || (await freePort()), queue: wanted.queue || (await freePort()), table: wanted.table || (await freePort()) }
+  const ports = {
+    blob: wanted.blob || (await freePort()),
+    queue: wanted.queue || (await freePort()),
+    table: wanted.table || (await freePort()),
+  }
   const script = createRequire(import.meta.url).resolve('azurite/dist/src/azurite.js')
   const options = ['--silent', '--disableTelemetry', '--skipApiVersionCheck', '--location', directory]
   for (const [service, port] of Object.entries(ports)) options.push(`--${service}Host`, '127.0.0.1', `--${service}Port`, String(port))
-  const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(endWithParent)}`, script, ...options], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(endWithParent)}`, script, ...options], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
   await new Promise<void>((resolve, reject) => {
     let output = ''
-    const timer = setTimeout(() => reject(new Error(`Azurite was not ready within ${startMsMax / 1000} s: ${output.slice(-500)}`)), startMsMax)
+    const timer = setTimeout(
+      () => reject(new Error(`Azurite was not ready within ${startMsMax / 1000} s: ${output.slice(-500)}`)),
+      startMsMax,
+    )
     const heard = (chunk: Buffer) => {
       output += chunk.toString()
       if ((output.match(/successfully listen/g) ?? []).length < 3) return

@@ -10,7 +10,16 @@ import type { Browser, LaunchOptions } from 'playwright-core'
 
 export type BrowserChoice = Pick<LaunchOptions, 'executablePath' | 'channel'> & { readonly env?: Record<string, string> }
 
-const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic']
+const flags = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-quic',
+]
 
 export function launch(choice: BrowserChoice): Promise<Browser> {
   const { env, ...where } = choice
@@ -57,7 +66,10 @@ async function packagedChromium(): Promise<BrowserChoice> {
   }
   // Its own configuration names another folder: no font would load, and all text be invisible.
   const fonts = join(cache, 'fonts.conf')
-  writeFileSync(fonts, `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${join(cache, 'fonts')}</dir><cachedir>${join(cache, 'fonts-cache')}</cachedir></fontconfig>`)
+  writeFileSync(
+    fonts,
+    `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${join(cache, 'fonts')}</dir><cachedir>${join(cache, 'fonts-cache')}</cachedir></fontconfig>`,
+  )
   const choice = { executablePath, env: { LD_LIBRARY_PATH: join(cache, 'al2023', 'lib'), FONTCONFIG_FILE: fonts } }
   if (!existsSync(ready)) {
     const browser = await launch(choice)

@@ -5,12 +5,39 @@ import { foldAlert } from '../../cloud-functions/alerting/alert-life.ts'
 import type { AlertEvent, Evidence } from '../../contract/alert.ts'
 
 const evidence: Evidence = {
-  detector: 'rolling-robust', detectorVersion: 1, reason: 'unusually-high', observed: 4.2, expectedMin: 1.8, expectedMax: 2.4, score: 30,
-  firstSeenMs: 900, baselineFromMs: 0, baselineReadings: 60, window: { timesMs: [1], values: [4.2] }, alsoMoving: [{ signal: 'motorCurrentA', score: 12 }],
+  detector: 'rolling-robust',
+  detectorVersion: 1,
+  reason: 'unusually-high',
+  observed: 4.2,
+  expectedMin: 1.8,
+  expectedMax: 2.4,
+  score: 30,
+  firstSeenMs: 900,
+  baselineFromMs: 0,
+  baselineReadings: 60,
+  window: { timesMs: [1], values: [4.2] },
+  alsoMoving: [{ signal: 'motorCurrentA', score: 12 }],
 }
 const alertId = '0123456789abcdef'
-const raised: AlertEvent = { kind: 'raised', alertId, atMs: 1000, deviceId: 'pump-1', modelId: 'dtmi:millwright:CentrifugalPump;1', signal: 'vibrationMmPerS', condition: 'unusual', priority: 'medium', evidence }
-const escalated: AlertEvent = { kind: 'escalated', alertId, atMs: 2000, condition: 'high-high', priority: 'high', evidence: { ...evidence, detector: 'hard-limit', reason: 'above-limit', observed: 8, expectedMax: 7.1 } }
+const raised: AlertEvent = {
+  kind: 'raised',
+  alertId,
+  atMs: 1000,
+  deviceId: 'pump-1',
+  modelId: 'dtmi:millwright:CentrifugalPump;1',
+  signal: 'vibrationMmPerS',
+  condition: 'unusual',
+  priority: 'medium',
+  evidence,
+}
+const escalated: AlertEvent = {
+  kind: 'escalated',
+  alertId,
+  atMs: 2000,
+  condition: 'high-high',
+  priority: 'high',
+  evidence: { ...evidence, detector: 'hard-limit', reason: 'above-limit', observed: 8, expectedMax: 7.1 },
+}
 const acknowledged: AlertEvent = { kind: 'acknowledged', alertId, atMs: 3000, by: 'ann', note: 'on my way' }
 const returned: AlertEvent = { kind: 'returned', alertId, atMs: 4000, why: 'normal-again' }
 
@@ -24,8 +51,14 @@ describe('the life of an alert', () => {
     expect(stateAfter(raised, acknowledged, returned)).toBe('normal')
     expect(stateAfter(raised, returned, acknowledged)).toBe('normal')
   })
-  test('getting worse asks for a new acknowledgement', () => expect(foldAlert([raised, acknowledged, escalated])).toMatchObject({ state: 'active-unacknowledged', priority: 'high', condition: 'high-high' }))
-  test('the first to acknowledge is on record', () => expect(foldAlert([raised, acknowledged, { ...acknowledged, by: 'bob' }])?.acknowledged?.by).toBe('ann'))
+  test('getting worse asks for a new acknowledgement', () =>
+    expect(foldAlert([raised, acknowledged, escalated])).toMatchObject({
+      state: 'active-unacknowledged',
+      priority: 'high',
+      condition: 'high-high',
+    }))
+  test('the first to acknowledge is on record', () =>
+    expect(foldAlert([raised, acknowledged, { ...acknowledged, by: 'bob' }])?.acknowledged?.by).toBe('ann'))
   test('has not begun before its beginning arrived', () => expect(foldAlert([returned, acknowledged])).toBeUndefined())
 
   test('any event told twice changes nothing', () => {
@@ -41,7 +74,10 @@ describe('the life of an alert', () => {
 
 describe('an alert in words', () => {
   test('says what is unusual, against what, and what else moves', () => {
-    expect(explainAlert(foldAlert([raised])!)).toBe('Vibration is unusually high: 4.2 mm/s, expected 1.8 mm/s to 2.4 mm/s from the last 60 normal readings. Also moving: motor current.')
+    expect(explainAlert(foldAlert([raised])!)).toBe(
+      'Vibration is unusually high: 4.2 mm/s, expected 1.8 mm/s to 2.4 mm/s from the last 60 normal readings. Also moving: motor current.',
+    )
   })
-  test('names the limit that was passed', () => expect(explainAlert(foldAlert([raised, escalated])!)).toContain('Vibration is 8 mm/s, above its limit of 7.1 mm/s.'))
+  test('names the limit that was passed', () =>
+    expect(explainAlert(foldAlert([raised, escalated])!)).toContain('Vibration is 8 mm/s, above its limit of 7.1 mm/s.'))
 })

@@ -28,7 +28,10 @@ function pumpLog(values: readonly number[]): LoggedMessage[] {
 const newPartition = (): PartitionState => ({ appliedSequence: -1, devices: new Map() })
 
 /** Folds a log, in batches cut at the given places; returns the state and all effects together. */
-function fold(log: readonly LoggedMessage[], { partition = newPartition(), cuts = [] as number[] } = {}): { partition: PartitionState; effects: Effects[] } {
+function fold(
+  log: readonly LoggedMessage[],
+  { partition = newPartition(), cuts = [] as number[] } = {},
+): { partition: PartitionState; effects: Effects[] } {
   const effects: Effects[] = []
   let batch = noEffects()
   log.forEach((message, index) => {
@@ -45,15 +48,20 @@ function fold(log: readonly LoggedMessage[], { partition = newPartition(), cuts 
 function rows(effects: readonly Effects[]): string[] {
   const written = new Map<string, string>()
   for (const { closedSegments, alertEvents, deadLetters } of effects) {
-    for (const { deviceId, segment } of closedSegments) written.set(`segment ${deviceId} ${segment.openedMs} ${segment.firstSeq}`, Buffer.from(encodeSegment(segment)).toString('hex'))
-    for (const { sequenceNumber, event } of alertEvents) written.set(`event ${event.alertId} ${sequenceNumber} ${event.kind}`, JSON.stringify(event))
+    for (const { deviceId, segment } of closedSegments)
+      written.set(`segment ${deviceId} ${segment.openedMs} ${segment.firstSeq}`, Buffer.from(encodeSegment(segment)).toString('hex'))
+    for (const { sequenceNumber, event } of alertEvents)
+      written.set(`event ${event.alertId} ${sequenceNumber} ${event.kind}`, JSON.stringify(event))
     for (const { sequenceNumber, reason } of deadLetters) written.set(`letter ${sequenceNumber}`, reason)
   }
   return [...written].map((row) => row.join(' = ')).sort()
 }
 
 const states = ({ devices }: PartitionState) => [...devices.values()].map((device) => Buffer.from(encodeSnapshot(device)).toString('hex'))
-const vibrations = fc.array(fc.oneof({ weight: 6, arbitrary: fc.double({ min: 1.95, max: 2.05, noNaN: true }) }, { weight: 1, arbitrary: fc.constantFrom(4, 9) }), { minLength: 30, maxLength: 150 })
+const vibrations = fc.array(
+  fc.oneof({ weight: 6, arbitrary: fc.double({ min: 1.95, max: 2.05, noNaN: true }) }, { weight: 1, arbitrary: fc.constantFrom(4, 9) }),
+  { minLength: 30, maxLength: 150 },
+)
 
 describe('hot path', () => {
   test('however the log is cut into batches, state and rows are the same', () => {
@@ -126,7 +134,13 @@ describe('hot path', () => {
   test('bad messages are set aside with their reason, and their neighbours go on', () => {
     const [good, bad, ugly, last] = pumpLog([2, 2, 2, 2]) as [LoggedMessage, LoggedMessage, LoggedMessage, LoggedMessage]
     const nobody = { ...last, sequenceNumber: 4, deviceId: undefined, properties: {} }
-    const { partition, effects } = fold([good, { ...bad, body: text('{oops') }, { ...ugly, body: text('{"vibrationMmPerS":NaN}') }, last, nobody])
+    const { partition, effects } = fold([
+      good,
+      { ...bad, body: text('{oops') },
+      { ...ugly, body: text('{"vibrationMmPerS":NaN}') },
+      last,
+      nobody,
+    ])
     expect(effects[0]!.deadLetters.map(({ sequenceNumber, deviceId, reason }) => [sequenceNumber, deviceId, reason])).toEqual([
       [1, 'pump-1', 'not-json'],
       [2, 'pump-1', 'not-finite'],
@@ -179,7 +193,9 @@ describe('segment', () => {
   })
 
   test('is cut when it is full', () => {
-    const { effects } = fold(pumpLog(Array.from({ length: segmentLimits.readingsMax + 1 }, () => 2)).map((message) => ({ ...message, arrivedMs: startMs })))
+    const { effects } = fold(
+      pumpLog(Array.from({ length: segmentLimits.readingsMax + 1 }, () => 2)).map((message) => ({ ...message, arrivedMs: startMs })),
+    )
     expect(effects[0]!.closedSegments).toHaveLength(1)
     expect(effects[0]!.closedSegments[0]!.segment.readings).toBe(segmentLimits.readingsMax)
   })

@@ -3,13 +3,32 @@ import { describe, expect, test } from 'vitest'
 import { zlibCompression as compression } from '../../cloud-functions/hot-path/compression.ts'
 import { decodeTelemetry } from '../../contract/telemetry/decode.ts'
 
-
 const arrivedMs = 1_700_000_000_000
 
 /** Decodes a body as a device's message; signal, time and value of each reading, by seq. */
-function readings(body: string | Uint8Array, { contentType, contentEncoding, properties = {} }: { contentType?: string; contentEncoding?: string; properties?: Record<string, string> } = {}) {
-  const [block] = decodeTelemetry({ body: typeof body === 'string' ? new TextEncoder().encode(body) : body, contentType, contentEncoding, deviceId: 'dev', moduleId: undefined, properties, arrivedMs }, compression)
-  return block!.series.flatMap(({ signal, seqs, timesMs, values }) => values.map((value, i) => ({ seq: seqs[i]!, signal, timeMs: timesMs[i]!, value }))).sort((a, b) => a.seq - b.seq)
+function readings(
+  body: string | Uint8Array,
+  {
+    contentType,
+    contentEncoding,
+    properties = {},
+  }: { contentType?: string; contentEncoding?: string; properties?: Record<string, string> } = {},
+) {
+  const [block] = decodeTelemetry(
+    {
+      body: typeof body === 'string' ? new TextEncoder().encode(body) : body,
+      contentType,
+      contentEncoding,
+      deviceId: 'dev',
+      moduleId: undefined,
+      properties,
+      arrivedMs,
+    },
+    compression,
+  )
+  return block!.series
+    .flatMap(({ signal, seqs, timesMs, values }) => values.map((value, i) => ({ seq: seqs[i]!, signal, timeMs: timesMs[i]!, value })))
+    .sort((a, b) => a.seq - b.seq)
 }
 
 const reason = (name: string) => expect.objectContaining({ reason: name }) as Error
@@ -23,13 +42,26 @@ describe('JSON telemetry', () => {
   })
 
   test('takes an array of rows with times in seconds, milliseconds, microseconds or ISO 8601', () => {
-    const rows = [{ t: 1, time: 1_600_000_000 }, { t: 2, timestamp: 1_600_000_000_500 }, { t: 3, ts: 1_600_000_001_000_000 }, { t: 4, time: '2020-09-13T12:26:42Z' }]
-    expect(readings(JSON.stringify(rows)).map(({ timeMs }) => timeMs)).toEqual([1_600_000_000_000, 1_600_000_000_500, 1_600_000_001_000, 1_600_000_002_000])
+    const rows = [
+      { t: 1, time: 1_600_000_000 },
+      { t: 2, timestamp: 1_600_000_000_500 },
+      { t: 3, ts: 1_600_000_001_000_000 },
+      { t: 4, time: '2020-09-13T12:26:42Z' },
+    ]
+    expect(readings(JSON.stringify(rows)).map(({ timeMs }) => timeMs)).toEqual([
+      1_600_000_000_000, 1_600_000_000_500, 1_600_000_001_000, 1_600_000_002_000,
+    ])
   })
 
   test('flattens what the IoT Edge simulated sensor sends', () => {
-    const body = '{"machine":{"temperature":21.1,"pressure":1.0},"ambient":{"temperature":20.9,"humidity":24},"timeCreated":"2020-09-13T12:26:40Z"}'
-    expect(readings(body).map(({ signal }) => signal)).toEqual(['machine.temperature', 'machine.pressure', 'ambient.temperature', 'ambient.humidity'])
+    const body =
+      '{"machine":{"temperature":21.1,"pressure":1.0},"ambient":{"temperature":20.9,"humidity":24},"timeCreated":"2020-09-13T12:26:40Z"}'
+    expect(readings(body).map(({ signal }) => signal)).toEqual([
+      'machine.temperature',
+      'machine.pressure',
+      'ambient.temperature',
+      'ambient.humidity',
+    ])
   })
 
   test('ignores text, booleans and nulls, but not a message without any number', () => {
@@ -40,7 +72,9 @@ describe('JSON telemetry', () => {
   })
 
   test('numbers readings from the stamp on', () => {
-    expect(readings('[{"a":1,"b":2},{"a":3}]', { properties: { bootId: 'b1', seq: '41', count: '3' } }).map(({ seq }) => seq)).toEqual([41, 42, 43])
+    expect(readings('[{"a":1,"b":2},{"a":3}]', { properties: { bootId: 'b1', seq: '41', count: '3' } }).map(({ seq }) => seq)).toEqual([
+      41, 42, 43,
+    ])
   })
 
   test.each([
@@ -75,14 +109,19 @@ describe('JSON telemetry', () => {
     expect(() => readings(gzipSync(Buffer.alloc(20_000_000)), options)).toThrow(reason('too-large'))
   })
 
-  test('refuses content types it does not know', () => expect(() => readings('<v>1</v>', { contentType: 'application/xml' })).toThrow(reason('unsupported-content-type')))
+  test('refuses content types it does not know', () =>
+    expect(() => readings('<v>1</v>', { contentType: 'application/xml' })).toThrow(reason('unsupported-content-type')))
 })
 
 describe('SenML', () => {
   const senml = (records: unknown) => readings(JSON.stringify(records), { contentType: 'application/senml+json' })
 
   test('resolves base name, base time, base value and relative times', () => {
-    const records = [{ bn: 'urn:dev:ow:10e2073a01080063:', bt: 1_320_067_464, bv: 10, n: 'temperature', v: 1.5 }, { n: 'temperature', t: -5, v: 2 }, { n: 'door', vb: true }]
+    const records = [
+      { bn: 'urn:dev:ow:10e2073a01080063:', bt: 1_320_067_464, bv: 10, n: 'temperature', v: 1.5 },
+      { n: 'temperature', t: -5, v: 2 },
+      { n: 'door', vb: true },
+    ]
     expect(senml(records)).toEqual([
       { seq: 1, signal: 'temperature', timeMs: 1_320_067_464_000, value: 11.5 },
       { seq: 2, signal: 'temperature', timeMs: 1_320_067_459_000, value: 12 },

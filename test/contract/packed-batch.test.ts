@@ -7,11 +7,21 @@ import { decodePackedBatch, encodePackedBatch, packedBatchContentType } from '..
 import type { PackedBatch } from '../../contract/telemetry/packed-batch.ts'
 
 const time = fc.integer({ min: 1_500_000_000_000, max: 2_500_000_000_000 })
-const finite = fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer({ min: -1_000_000, max: 1_000_000 }).map((scaled) => scaled / 1000))
+const finite = fc.oneof(
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+  fc.integer({ min: -1_000_000, max: 1_000_000 }).map((scaled) => scaled / 1000),
+)
 const name = fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' })
 
 const series = fc
-  .record({ signal: name, readings: fc.array(fc.tuple(time, fc.integer({ min: 1, max: 1_000_000_000 }), finite), { maxLength: 40 }), filtered: fc.option(fc.record({ count: fc.integer({ min: 1, max: 10_000 }), min: finite, max: finite, mean: finite, lastTimeMs: time }), { nil: undefined }) })
+  .record({
+    signal: name,
+    readings: fc.array(fc.tuple(time, fc.integer({ min: 1, max: 1_000_000_000 }), finite), { maxLength: 40 }),
+    filtered: fc.option(
+      fc.record({ count: fc.integer({ min: 1, max: 10_000 }), min: finite, max: finite, mean: finite, lastTimeMs: time }),
+      { nil: undefined },
+    ),
+  })
   .map(({ signal, readings, filtered }) => ({
     signal,
     timesMs: readings.map(([timeMs]) => timeMs),
@@ -24,8 +34,21 @@ const batch: fc.Arbitrary<PackedBatch> = fc.record({
   cutAtMs: time,
   blocks: fc.array(
     fc
-      .record({ deviceId: name, bootId: name, modelId: name, fromSeq: fc.integer({ min: 1, max: 1_000_000 }), length: fc.nat(1000), waiting: fc.nat(1000), series: fc.array(series, { maxLength: 5 }), rejected: fc.array(fc.record({ seq: fc.nat(), count: fc.nat(), reason: name }), { maxLength: 3 }) })
-      .map(({ length, waiting, ...block }) => ({ ...block, toSeq: block.fromSeq + length - 1, receivedSeq: block.fromSeq + length - 1 + waiting })),
+      .record({
+        deviceId: name,
+        bootId: name,
+        modelId: name,
+        fromSeq: fc.integer({ min: 1, max: 1_000_000 }),
+        length: fc.nat(1000),
+        waiting: fc.nat(1000),
+        series: fc.array(series, { maxLength: 5 }),
+        rejected: fc.array(fc.record({ seq: fc.nat(), count: fc.nat(), reason: name }), { maxLength: 3 }),
+      })
+      .map(({ length, waiting, ...block }) => ({
+        ...block,
+        toSeq: block.fromSeq + length - 1,
+        receivedSeq: block.fromSeq + length - 1 + waiting,
+      })),
     { maxLength: 4 },
   ),
 })
@@ -58,9 +81,33 @@ describe('packed batch', () => {
   })
 
   test('is never larger than its plain form by more than the frame, and far smaller than JSON', () => {
-    const readings = Array.from({ length: 300 }, (_, index) => ({ timeMs: 1_700_000_000_000 + index * 1000, value: Math.round((20 + Math.sin(index / 9)) * 100) / 100 }))
+    const readings = Array.from({ length: 300 }, (_, index) => ({
+      timeMs: 1_700_000_000_000 + index * 1000,
+      value: Math.round((20 + Math.sin(index / 9)) * 100) / 100,
+    }))
     const bytes = encodePackedBatch(
-      { cutAtMs: 1_700_000_300_000, blocks: [{ deviceId: 'pump-001', bootId: 'a1b2c3d4', modelId: '', fromSeq: 1, toSeq: 300, receivedSeq: 300, rejected: [], series: [{ signal: 'flow', timesMs: readings.map((r) => r.timeMs), seqs: readings.map((_, i) => i + 1), values: readings.map((r) => r.value) }] }] },
+      {
+        cutAtMs: 1_700_000_300_000,
+        blocks: [
+          {
+            deviceId: 'pump-001',
+            bootId: 'a1b2c3d4',
+            modelId: '',
+            fromSeq: 1,
+            toSeq: 300,
+            receivedSeq: 300,
+            rejected: [],
+            series: [
+              {
+                signal: 'flow',
+                timesMs: readings.map((r) => r.timeMs),
+                seqs: readings.map((_, i) => i + 1),
+                values: readings.map((r) => r.value),
+              },
+            ],
+          },
+        ],
+      },
       compression,
     )
     expect(bytes.length / readings.length).toBeLessThan(3)
@@ -68,9 +115,24 @@ describe('packed batch', () => {
   })
 
   test('lets only an edge module speak for other devices', () => {
-    const body = encodePackedBatch({ cutAtMs: 1_700_000_000_000, blocks: [{ deviceId: 'other', bootId: 'b', modelId: '', fromSeq: 1, toSeq: 0, receivedSeq: 0, rejected: [], series: [] }] }, compression)
-    const message = { body, contentType: packedBatchContentType, contentEncoding: undefined, deviceId: 'gateway', properties: {}, arrivedMs: 0 }
+    const body = encodePackedBatch(
+      {
+        cutAtMs: 1_700_000_000_000,
+        blocks: [{ deviceId: 'other', bootId: 'b', modelId: '', fromSeq: 1, toSeq: 0, receivedSeq: 0, rejected: [], series: [] }],
+      },
+      compression,
+    )
+    const message = {
+      body,
+      contentType: packedBatchContentType,
+      contentEncoding: undefined,
+      deviceId: 'gateway',
+      properties: {},
+      arrivedMs: 0,
+    }
     expect(decodeTelemetry({ ...message, moduleId: 'edge-module' }, compression)[0]!.deviceId).toBe('other')
-    expect(() => decodeTelemetry({ ...message, moduleId: undefined }, compression)).toThrow(expect.objectContaining({ reason: 'foreign-device' }))
+    expect(() => decodeTelemetry({ ...message, moduleId: undefined }, compression)).toThrow(
+      expect.objectContaining({ reason: 'foreign-device' }),
+    )
   })
 })

@@ -20,7 +20,12 @@ afterAll(async () => {
 })
 
 /** Reads a partition from a position until there are as many events as wanted. */
-async function read(partitionId: string, startPosition: EventPosition, count: number, { group = '$Default' } = {}): Promise<ReceivedEventData[]> {
+async function read(
+  partitionId: string,
+  startPosition: EventPosition,
+  count: number,
+  { group = '$Default' } = {},
+): Promise<ReceivedEventData[]> {
   const consumer = new EventHubConsumerClient(group, cloud.connection.eventHub, { retryOptions: { maxRetries: 0 } })
   const events: ReceivedEventData[] = []
   let problem: Error | undefined
@@ -59,7 +64,9 @@ describe('producers and consumers', () => {
     keyed.tryAdd({ body: 'second' })
     await producer.sendBatch(keyed)
     await producer.sendBatch([{ body: 'third' }], { partitionKey: 'machine-7' })
-    const partitions = await Promise.all((await producer.getPartitionIds()).map(async (id) => ({ id, ...(await producer.getPartitionProperties(id)) })))
+    const partitions = await Promise.all(
+      (await producer.getPartitionIds()).map(async (id) => ({ id, ...(await producer.getPartitionProperties(id)) })),
+    )
     expect(partitions.reduce((sum, { lastEnqueuedSequenceNumber }) => sum + lastEnqueuedSequenceNumber + 1, 0)).toBe(5)
     await producer.sendBatch([{ body: 'anywhere' }])
   })
@@ -72,7 +79,11 @@ describe('producers and consumers', () => {
     expect(bodies(await read('2', { sequenceNumber: last[0]!.sequenceNumber }, 2))).toEqual(['two', 'three'])
     expect(bodies(await read('2', { sequenceNumber: last[1]!.sequenceNumber, isInclusive: true }, 2))).toEqual(['two', 'three'])
     expect(bodies(await read('2', { offset: last[1]!.offset }, 1))).toEqual(['three'])
-    expect(bodies(await read('2', { enqueuedOn: new Date(last[0]!.enqueuedTimeUtc.getTime() - 1) }, 3)).slice(-3)).toEqual(['one', 'two', 'three'])
+    expect(bodies(await read('2', { enqueuedOn: new Date(last[0]!.enqueuedTimeUtc.getTime() - 1) }, 3)).slice(-3)).toEqual([
+      'one',
+      'two',
+      'three',
+    ])
   })
 
   test('the latest position sees only what comes', async () => {
@@ -91,7 +102,9 @@ describe('producers and consumers', () => {
   })
 
   test('a wrong key and an unknown group are errors that say so', async () => {
-    const wrong = new EventHubProducerClient(cloud.connection.eventHub.replace(/SharedAccessKey=[^;]+/, 'SharedAccessKey=wrong'), { retryOptions: { maxRetries: 0 } })
+    const wrong = new EventHubProducerClient(cloud.connection.eventHub.replace(/SharedAccessKey=[^;]+/, 'SharedAccessKey=wrong'), {
+      retryOptions: { maxRetries: 0 },
+    })
     await expect(wrong.getEventHubProperties()).rejects.toThrow(/signature|nauthorized/i)
     await wrong.close()
     await expect(read('0', earliestEventPosition, 1, { group: 'nobody' })).rejects.toThrow()
@@ -106,7 +119,9 @@ describe('load balancing', () => {
     const store = new BlobCheckpointStore(container)
     /** Runs until `count` events have come, and checkpoints each. */
     const run = async (count: number) => {
-      const consumer = new EventHubConsumerClient('functions', cloud.connection.eventHub, store, { loadBalancingOptions: { strategy: 'greedy', updateIntervalInMs: 500, partitionOwnershipExpirationIntervalInMs: 2_000 } })
+      const consumer = new EventHubConsumerClient('functions', cloud.connection.eventHub, store, {
+        loadBalancingOptions: { strategy: 'greedy', updateIntervalInMs: 500, partitionOwnershipExpirationIntervalInMs: 2_000 },
+      })
       const seen: string[] = []
       const subscription = consumer.subscribe(
         {
@@ -134,8 +149,19 @@ describe('load balancing', () => {
     const open = (ownerLevel: number) => {
       const consumer = new EventHubConsumerClient('replay', cloud.connection.eventHub)
       let isReading = false
-      const subscription = consumer.subscribe('1', { async processEvents() { isReading = true }, async processError(error) { errors.push(`${ownerLevel} ${(error as { code?: string }).code}`) } }, { startPosition: earliestEventPosition, ownerLevel, maxWaitTimeInSeconds: 1 })
-      return { isReading: () => isReading, close: async () => (await subscription.close(), consumer.close()) }
+      const subscription = consumer.subscribe(
+        '1',
+        {
+          async processEvents() {
+            isReading = true
+          },
+          async processError(error) {
+            errors.push(`${ownerLevel} ${(error as { code?: string }).code}`)
+          },
+        },
+        { startPosition: earliestEventPosition, ownerLevel, maxWaitTimeInSeconds: 1 },
+      )
+      return { isReading: () => isReading, close: () => subscription.close().then(() => consumer.close()) }
     }
     const low = open(1)
     await eventually(() => low.isReading() || undefined)

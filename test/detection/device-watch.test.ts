@@ -52,7 +52,13 @@ describe('episodes', () => {
     feed('vibrationMmPerS', [...healthy(60), ...healthy(200, 4)])
     expect(events).toHaveLength(1)
     const [raised] = events
-    expect(raised).toMatchObject({ kind: 'raised', deviceId: 'pump-1', signal: 'vibrationMmPerS', condition: 'unusual', priority: 'medium' })
+    expect(raised).toMatchObject({
+      kind: 'raised',
+      deviceId: 'pump-1',
+      signal: 'vibrationMmPerS',
+      condition: 'unusual',
+      priority: 'medium',
+    })
     if (raised?.kind !== 'raised') return
     expect(raised.evidence).toMatchObject({ detector: 'rolling-robust', reason: 'unusually-high', baselineReadings: 60 })
     expect(raised.evidence.observed).toBeGreaterThan(raised.evidence.expectedMax)
@@ -119,7 +125,8 @@ describe('episodes', () => {
   test('readings held back can end an episode but never begin one', () => {
     const { watch, events, feed, kinds } = watching()
     feed('vibrationMmPerS', [...healthy(60), ...healthy(10, 4)])
-    for (let i = 0; i < episodeSettings.offReadings; i++) events.push(...watchFiltered(watch, 'vibrationMmPerS', startMs + 100_000 + i * 1000, 2, pump, startMs))
+    for (let i = 0; i < episodeSettings.offReadings; i++)
+      events.push(...watchFiltered(watch, 'vibrationMmPerS', startMs + 100_000 + i * 1000, 2, pump, startMs))
     expect(kinds()).toEqual(['raised', 'returned'])
     for (let i = 0; i < 50; i++) events.push(...watchFiltered(watch, 'vibrationMmPerS', startMs + 200_000 + i * 1000, 6, pump, startMs))
     expect(kinds()).toEqual(['raised', 'returned'])
@@ -127,16 +134,19 @@ describe('episodes', () => {
 
   test('whatever comes, raised and returned alternate for each signal', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.constantFrom(2, 4, 8), fc.double({ min: 1.9, max: 2.1, noNaN: true })), { maxLength: 400 }), (tail) => {
-        const { events, feed } = watching()
-        feed('vibrationMmPerS', [...healthy(40), ...tail])
-        let open: string | undefined
-        for (const event of events) {
-          if (event.kind === 'raised') expect(open).toBeUndefined()
-          else expect(event.alertId).toBe(open)
-          open = event.kind === 'returned' ? undefined : event.alertId
-        }
-      }),
+      fc.property(
+        fc.array(fc.oneof(fc.constantFrom(2, 4, 8), fc.double({ min: 1.9, max: 2.1, noNaN: true })), { maxLength: 400 }),
+        (tail) => {
+          const { events, feed } = watching()
+          feed('vibrationMmPerS', [...healthy(40), ...tail])
+          let open: string | undefined
+          for (const event of events) {
+            if (event.kind === 'raised') expect(open).toBeUndefined()
+            else expect(event.alertId).toBe(open)
+            open = event.kind === 'returned' ? undefined : event.alertId
+          }
+        },
+      ),
     )
   })
 })

@@ -3,7 +3,10 @@ import { median, medianAbsoluteDeviation as oracleMad } from 'simple-statistics'
 import { describe, expect, test } from 'vitest'
 import { medianAbsoluteDeviation, medianOfSorted, replaceSorted } from '../../detection/sorted-window.ts'
 
-const values = fc.array(fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }), fc.integer({ min: 0, max: 5 })), { minLength: 1, maxLength: 200 })
+const values = fc.array(
+  fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }), fc.integer({ min: 0, max: 5 })),
+  { minLength: 1, maxLength: 200 },
+)
 
 describe('sorted window', () => {
   test('agrees with simple-statistics on every reading', () => {

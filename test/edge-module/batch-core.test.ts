@@ -15,8 +15,21 @@ const text = (value: unknown) => new TextEncoder().encode(typeof value === 'stri
 
 /** A stamped message of a pump: `count` readings from `seq` on. */
 function message(seq: number, values: Record<string, number>, timeMs = 1_700_000_000_000 + seq * 1000): TelemetryMessage {
-  const properties = { bootId: 'boot-1', seq: String(seq), count: String(Object.keys(values).length), model: 'dtmi:millwright:CentrifugalPump;1' }
-  return { body: text({ time: new Date(timeMs).toISOString(), ...values }), contentType: 'application/json', contentEncoding: undefined, deviceId: 'pump-1', moduleId: undefined, properties, arrivedMs: timeMs }
+  const properties = {
+    bootId: 'boot-1',
+    seq: String(seq),
+    count: String(Object.keys(values).length),
+    model: 'dtmi:millwright:CentrifugalPump;1',
+  }
+  return {
+    body: text({ time: new Date(timeMs).toISOString(), ...values }),
+    contentType: 'application/json',
+    contentEncoding: undefined,
+    deviceId: 'pump-1',
+    moduleId: undefined,
+    properties,
+    arrivedMs: timeMs,
+  }
 }
 
 const noneWaiting = new Map<string, { bootId: string; seq: number }>()
@@ -27,7 +40,14 @@ describe('edge batch', () => {
     const flows = [60, 60.05, 59.95, 62, 62.1]
     flows.forEach((flow, index) => core.add(message(index + 1, { flowM3PerH: flow }), settings))
     const [block] = core.cut(0, noneWaiting).batch.blocks
-    expect(block).toMatchObject({ deviceId: 'pump-1', bootId: 'boot-1', modelId: 'dtmi:millwright:CentrifugalPump;1', fromSeq: 1, toSeq: 5, receivedSeq: 5 })
+    expect(block).toMatchObject({
+      deviceId: 'pump-1',
+      bootId: 'boot-1',
+      modelId: 'dtmi:millwright:CentrifugalPump;1',
+      fromSeq: 1,
+      toSeq: 5,
+      receivedSeq: 5,
+    })
     expect(block!.series[0]).toMatchObject({ values: [60, 62], seqs: [1, 4], filtered: { count: 3, min: 59.95, max: 62.1 } })
     expect(block!.series[0]!.filtered!.mean).toBeCloseTo((60.05 + 59.95 + 62.1) / 3, 9)
   })
@@ -45,7 +65,10 @@ describe('edge batch', () => {
     const core = newCore()
     core.add(message(1, { flowM3PerH: 60 }), settings)
     core.add(message(5, { flowM3PerH: 70 }), settings)
-    expect(core.cut(0, noneWaiting).batch.blocks.map(({ fromSeq, toSeq }) => [fromSeq, toSeq])).toEqual([[1, 1], [5, 5]])
+    expect(core.cut(0, noneWaiting).batch.blocks.map(({ fromSeq, toSeq }) => [fromSeq, toSeq])).toEqual([
+      [1, 1],
+      [5, 5],
+    ])
   })
 
   test('numbers the readings of devices that stamp nothing', () => {
@@ -62,7 +85,9 @@ describe('edge batch', () => {
     const broken = { ...message(2, { a: 1, b: 2, c: 3 }), body: text('{"flow":') }
     expect(core.add(broken, settings)).toMatchObject({ deviceId: 'pump-1', reason: 'not-json' })
     core.add(message(5, { flowM3PerH: 61 }), settings)
-    expect(core.cut(0, noneWaiting).batch.blocks).toMatchObject([{ fromSeq: 1, toSeq: 5, rejected: [{ seq: 2, count: 3, reason: 'not-json' }] }])
+    expect(core.cut(0, noneWaiting).batch.blocks).toMatchObject([
+      { fromSeq: 1, toSeq: 5, rejected: [{ seq: 2, count: 3, reason: 'not-json' }] },
+    ])
   })
 
   test('says how much of a device still waits', () => {

@@ -9,7 +9,13 @@ let folder: string
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'journal-'))))
 afterEach(() => rmSync(folder, { recursive: true }))
 
-const message = (text: string) => ({ deviceId: 'd', contentType: 'application/json', properties: { seq: '1' }, arrivedMs: 5, body: new TextEncoder().encode(text) })
+const message = (text: string) => ({
+  deviceId: 'd',
+  contentType: 'application/json',
+  properties: { seq: '1' },
+  arrivedMs: 5,
+  body: new TextEncoder().encode(text),
+})
 const texts = (journal: Journal, from = 0) => [...journal.read(from)].map(({ message: { body } }) => Buffer.from(body).toString())
 
 describe('journal', () => {
@@ -21,7 +27,12 @@ describe('journal', () => {
     const again = new Journal(folder, 1e9)
     expect(texts(again)).toEqual(['one', 'two'])
     expect(texts(again, position)).toEqual(['two'])
-    expect([...again.read(0)][0]!.message).toMatchObject({ deviceId: 'd', contentType: 'application/json', properties: { seq: '1' }, arrivedMs: 5 })
+    expect([...again.read(0)][0]!.message).toMatchObject({
+      deviceId: 'd',
+      contentType: 'application/json',
+      properties: { seq: '1' },
+      arrivedMs: 5,
+    })
     again.close()
   })
 

@@ -40,8 +40,17 @@ afterAll(async () => {
 })
 
 /** A page of its own; every error in it fails the test that asked. */
-async function openPage(path: string, options: BrowserContextOptions = {}, { signedIn = true } = {}): Promise<{ page: Page; problems: string[] }> {
-  const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'Europe/Helsinki', viewport: { width: 1280, height: 900 }, ...options })
+async function openPage(
+  path: string,
+  options: BrowserContextOptions = {},
+  { signedIn = true } = {},
+): Promise<{ page: Page; problems: string[] }> {
+  const context = await browser.newContext({
+    locale: 'en-GB',
+    timezoneId: 'Europe/Helsinki',
+    viewport: { width: 1280, height: 900 },
+    ...options,
+  })
   const page = await context.newPage()
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(error.message))
@@ -58,7 +67,9 @@ describe('from one command to the first alert', () => {
       const { devices: all } = await product.get('devices', DeviceList.parse)
       return all.length >= 25 ? all : undefined
     })
-    expect(new Set(devices.map(({ kind }) => kind))).toEqual(new Set(['Centrifugal pump', 'Reciprocating compressor', 'Industrial oven', 'Computer']))
+    expect(new Set(devices.map(({ kind }) => kind))).toEqual(
+      new Set(['Centrifugal pump', 'Reciprocating compressor', 'Industrial oven', 'Computer']),
+    )
     expect(await product.get('health', Health.parse)).toMatchObject({ status: 'ok', signedIn: false })
   })
 
@@ -96,14 +107,19 @@ describe('from one command to the first alert', () => {
       const found = await product.get(`alerts/${alerts[0]!.alertId}`, AlertDetail.parse)
       return found.deliveries[0]?.status === 'delivered' ? found : undefined
     })
-    expect(detail.deliveries).toEqual([{ transition: 'raised.webhook', status: 'delivered', attempts: 1, lastError: '', workOrder: 'WO-0001' }])
-    const orders = readFileSync(join(folder, 'service-department', 'work-orders.ndjson'), 'utf8').trim().split('\n')
+    expect(detail.deliveries).toEqual([
+      { transition: 'raised.webhook', status: 'delivered', attempts: 1, lastError: '', workOrder: 'WO-0001' },
+    ])
+    const orders = readFileSync(join(folder, 'service-department', 'work-orders.ndjson'), 'utf8')
+      .trim()
+      .split('\n')
     expect(orders).toHaveLength(1)
   })
 
   test('somebody who is not signed in reads, and may not act', async () => {
     const { alerts } = await product.get('alerts', AlertList.parse)
-    const acknowledge = (headers: Record<string, string>) => fetch(`${product.url}/api/v1/alerts/${alerts[0]!.alertId}/acknowledge`, { method: 'POST', headers, body: '{}' })
+    const acknowledge = (headers: Record<string, string>) =>
+      fetch(`${product.url}/api/v1/alerts/${alerts[0]!.alertId}/acknowledge`, { method: 'POST', headers, body: '{}' })
     expect((await acknowledge({})).status).toBe(401)
     expect((await acknowledge({ authorization: 'Bearer wrong' })).status).toBe(401)
     const { page } = await openPage('/', {}, { signedIn: false })
@@ -115,7 +131,9 @@ describe('from one command to the first alert', () => {
 
   test('another site cannot reach the page by a name that points here', async () => {
     const { request } = await import('node:http')
-    const status = await new Promise((done) => request(product.url, { headers: { host: 'evil.example' } }, (response) => done(response.statusCode)).end())
+    const status = await new Promise((done) =>
+      request(product.url, { headers: { host: 'evil.example' } }, (response) => done(response.statusCode)).end(),
+    )
     expect(status).toBe(421)
   })
 
@@ -130,7 +148,11 @@ describe('from one command to the first alert', () => {
     await page.getByText('Acknowledged by operator: “Bearing noise confirmed”').waitFor()
     const { alerts } = await product.get('alerts', AlertList.parse)
     expect(alerts[0]).toMatchObject({ state: 'active-acknowledged', acknowledged: { by: 'operator', note: 'Bearing noise confirmed' } })
-    const again = await fetch(`${product.url}/api/v1/alerts/${alerts[0]!.alertId}/acknowledge`, { method: 'POST', headers: { authorization: `Bearer ${product.operatorToken()}` }, body: '{}' })
+    const again = await fetch(`${product.url}/api/v1/alerts/${alerts[0]!.alertId}/acknowledge`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${product.operatorToken()}` },
+      body: '{}',
+    })
     expect(again.status).toBe(409)
     expect(problems).toEqual([])
     await page.context().close()
@@ -162,15 +184,19 @@ describe('from one command to the first alert', () => {
     expect([first.status, second.status]).toEqual([200, 304])
   })
 
-  test.each(['alerts/none', 'alerts/0123456789abcdef', 'devices/nobody', 'devices/pump-002/readings', 'alerts?state=sideways', 'devices/pump-002/readings?signal=flowM3PerH&from=9&to=3'])(
-    '%s is answered with a problem, not a stack',
-    async (path) => {
-      const response = await fetch(`${product.url}/api/v1/${path}`)
-      expect([400, 404]).toContain(response.status)
-      expect(response.headers.get('content-type')).toBe('application/problem+json')
-      expect(await response.json()).toMatchObject({ status: response.status, title: expect.any(String), detail: expect.any(String) })
-    },
-  )
+  test.each([
+    'alerts/none',
+    'alerts/0123456789abcdef',
+    'devices/nobody',
+    'devices/pump-002/readings',
+    'alerts?state=sideways',
+    'devices/pump-002/readings?signal=flowM3PerH&from=9&to=3',
+  ])('%s is answered with a problem, not a stack', async (path) => {
+    const response = await fetch(`${product.url}/api/v1/${path}`)
+    expect([400, 404]).toContain(response.status)
+    expect(response.headers.get('content-type')).toBe('application/problem+json')
+    expect(await response.json()).toMatchObject({ status: response.status, title: expect.any(String), detail: expect.any(String) })
+  })
 })
 
 describe('input that is bad', () => {
@@ -180,7 +206,13 @@ describe('input that is bad', () => {
     const [direct] = await registry.ensureDevices(['careless'])
     const [host, port] = registry.hubHost.split(':')
     const client = await mqtt.connectAsync({
-      protocol: 'mqtts', host: host!, port: Number(port), ca, protocolVersion: 4, clientId: 'careless', username: `${registry.hubHost}/careless/?api-version=2021-04-12`,
+      protocol: 'mqtts',
+      host: host!,
+      port: Number(port),
+      ca,
+      protocolVersion: 4,
+      clientId: 'careless',
+      username: `${registry.hubHost}/careless/?api-version=2021-04-12`,
       password: sharedAccessSignature(`${registry.hubHost}/devices/careless`, direct!.key, Date.now() + 60_000),
     })
     const send = (body: string) => client.publishAsync('devices/careless/messages/events/', body, { qos: 1 })
@@ -197,32 +229,66 @@ describe('input that is bad', () => {
       const { deadLetters } = await product.get('dead-letters', DeadLetterList.parse)
       return deadLetters.length >= 5 ? deadLetters : undefined
     })
-    expect(letters.map(({ deviceId, reason }) => `${deviceId} ${reason}`).sort()).toEqual(['(unknown) too-large', '(unknown) unknown-device', 'careless not-finite', 'careless not-json', 'careless not-telemetry'])
+    expect(letters.map(({ deviceId, reason }) => `${deviceId} ${reason}`).sort()).toEqual([
+      '(unknown) too-large',
+      '(unknown) unknown-device',
+      'careless not-finite',
+      'careless not-json',
+      'careless not-telemetry',
+    ])
     expect(letters.find(({ reason }) => reason === 'not-json')?.preview).toBe('this is not JSON')
     const careless = await product.get('devices/careless', DeviceView.parse)
-    expect(careless).toMatchObject({ signals: [{ signal: 'temperature', value: 21 }], ledger: { published: 4, stored: 1, deadLettered: 3, unexplained: 0 } })
+    expect(careless).toMatchObject({
+      signals: [{ signal: 'temperature', value: 21 }],
+      ledger: { published: 4, stored: 1, deadLettered: 3, unexplained: 0 },
+    })
   })
 })
 
 describe('recorded data', () => {
   test('is published through the same protocol', async () => {
     const file = join(folder, 'recorded.csv')
-    const rows = Array.from({ length: 500 }, (_, index) => `${new Date(Date.UTC(2024, 0, 1) + index * 300_000).toISOString().slice(0, 19).replace('T', ' ')},${(20 + Math.sin(index / 20)).toFixed(3)}`)
+    const rows = Array.from(
+      { length: 500 },
+      (_, index) =>
+        `${new Date(Date.UTC(2024, 0, 1) + index * 300_000).toISOString().slice(0, 19).replace('T', ' ')},${(20 + Math.sin(index / 20)).toFixed(3)}`,
+    )
     writeFileSync(file, `timestamp,value\n${rows.join('\n')}\n`)
-    const { code, stdout } = await runCommand(['replay', file, '--device', 'recorded-1', '--speed', 'max', '--json', '--target', join(folder, 'connection.json')])
+    const { code, stdout } = await runCommand([
+      'replay',
+      file,
+      '--device',
+      'recorded-1',
+      '--speed',
+      'max',
+      '--json',
+      '--target',
+      join(folder, 'connection.json'),
+    ])
     expect([code, JSON.parse(stdout)]).toMatchObject([0, { samples: 500, published: 500, acknowledged: 500, errors: 0 }])
     const device = await eventually(async () => {
       const found = await product.get('devices/recorded-1', DeviceView.parse)
       return found.ledger.stored === 500 ? found : undefined
     })
     expect(device.ledger.unexplained).toBe(0)
-    const readings = await product.get('devices/recorded-1/readings?signal=value&from=2024-01-01T00:00:00Z&to=2024-01-03T00:00:00Z', ReadingsView.parse)
+    const readings = await product.get(
+      'devices/recorded-1/readings?signal=value&from=2024-01-01T00:00:00Z&to=2024-01-03T00:00:00Z',
+      ReadingsView.parse,
+    )
     expect(readings.count.reduce((sum, count) => sum + count, 0)).toBe(500)
     expect(readings.timesMs.length).toBeLessThanOrEqual(1_000)
   })
 
   test.skipIf(!existsSync(nab))('of the Numenta benchmark is taken as it is', async () => {
-    const { code, stdout } = await runCommand(['replay', join(nab, 'ec2_cpu_utilization_5f5533.csv'), '--device', 'nab-1', '--json', '--target', join(folder, 'connection.json')])
+    const { code, stdout } = await runCommand([
+      'replay',
+      join(nab, 'ec2_cpu_utilization_5f5533.csv'),
+      '--device',
+      'nab-1',
+      '--json',
+      '--target',
+      join(folder, 'connection.json'),
+    ])
     expect([code, JSON.parse(stdout)]).toMatchObject([0, { samples: 4032, acknowledged: 4032 }])
     await eventually(async () => ((await product.get('devices/nab-1', DeviceView.parse)).ledger.stored === 4032 ? true : undefined))
   })
@@ -234,20 +300,32 @@ describe('the page for everybody', () => {
     ['dark', { colorScheme: 'dark' }],
     ['phone', { colorScheme: 'light', viewport: { width: 390, height: 844 } }],
   ]
-  test.each(contexts)('passes the accessibility checks: %s', async (name, options) => {
-    const { alerts } = await product.get('alerts', AlertList.parse)
-    for (const [view, path] of [['overview', '/'], ['alert', `/alerts/${alerts[0]!.alertId}`], ['device', '/devices/pump-002'], ['pipeline', '/pipeline']] as const) {
-      const { page, problems } = await openPage(path, options)
-      await page.locator(view === 'overview' ? '.tile' : view === 'pipeline' ? 'table' : 'canvas').first().waitFor()
-      const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze()
-      expect(violations.map(({ id, nodes }) => `${view} ${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`)).toEqual([])
-      const width = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-      expect(width, `${view} is wider than the screen`).toBeLessThanOrEqual(0)
-      await page.screenshot({ path: join(pictures, `${view}-${name}.png`) })
-      expect(problems).toEqual([])
-      await page.context().close()
-    }
-  }, 60_000)
+  test.each(contexts)(
+    'passes the accessibility checks: %s',
+    async (name, options) => {
+      const { alerts } = await product.get('alerts', AlertList.parse)
+      for (const [view, path] of [
+        ['overview', '/'],
+        ['alert', `/alerts/${alerts[0]!.alertId}`],
+        ['device', '/devices/pump-002'],
+        ['pipeline', '/pipeline'],
+      ] as const) {
+        const { page, problems } = await openPage(path, options)
+        await page
+          .locator(view === 'overview' ? '.tile' : view === 'pipeline' ? 'table' : 'canvas')
+          .first()
+          .waitFor()
+        const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze()
+        expect(violations.map(({ id, nodes }) => `${view} ${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`)).toEqual([])
+        const width = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+        expect(width, `${view} is wider than the screen`).toBeLessThanOrEqual(0)
+        await page.screenshot({ path: join(pictures, `${view}-${name}.png`) })
+        expect(problems).toEqual([])
+        await page.context().close()
+      }
+    },
+    60_000,
+  )
 
   test('and the checks would notice', async () => {
     const { page } = await openPage('/')
@@ -280,7 +358,11 @@ describe('the process tree', () => {
 
   test('no log holds a key', async () => {
     const { connection } = product.connection()
-    const secrets = [/SharedAccessKey=([^;]+)/.exec(connection.iotHub)![1]!, product.operatorToken(), readFileSync(join(folder, 'webhook-secret'), 'utf8').trim()]
+    const secrets = [
+      /SharedAccessKey=([^;]+)/.exec(connection.iotHub)![1]!,
+      product.operatorToken(),
+      readFileSync(join(folder, 'webhook-secret'), 'utf8').trim(),
+    ]
     const { readdirSync } = await import('node:fs')
     for (const name of readdirSync(join(folder, 'logs'))) {
       const text = readFileSync(join(folder, 'logs', name), 'utf8')
@@ -289,27 +371,47 @@ describe('the process tree', () => {
   })
 
   test('doctor finds nothing wrong while it runs', async () => {
-    const { code, stdout } = await runCommand(['doctor', '--json', '--port', new URL(product.url).port, '--target', join(folder, 'connection.json')], { MILLWRIGHT_DATA: folder })
-    const findings = stdout.trim().split('\n').map((line) => JSON.parse(line) as { check: string; ok: boolean })
+    const { code, stdout } = await runCommand(
+      ['doctor', '--json', '--port', new URL(product.url).port, '--target', join(folder, 'connection.json')],
+      { MILLWRIGHT_DATA: folder },
+    )
+    const findings = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { check: string; ok: boolean })
     expect(findings.filter(({ ok }) => !ok)).toEqual([])
     expect(code).toBe(0)
-    expect(findings.map(({ check }) => check)).toEqual(['node', 'port', 'data folder', 'disk', 'iotHub', 'eventHub', 'storage', 'hub', 'clock'])
+    expect(findings.map(({ check }) => check)).toEqual([
+      'node',
+      'port',
+      'data folder',
+      'disk',
+      'iotHub',
+      'eventHub',
+      'storage',
+      'hub',
+      'clock',
+    ])
   })
 
-  test.skipIf(process.platform !== 'linux')('ends within five seconds of Ctrl-C, and the next start continues with the data', async () => {
-    const tree = processTree(product.process.pid!).map(({ pid }) => pid)
-    const { total } = await product.get('ledger', LedgerView.parse)
-    const { alerts } = await product.get('alerts?state=all', AlertList.parse)
-    expect(await product.stop()).toBeLessThan(5_000)
-    expect(tree.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([])
-    product = await startProduct(folder)
-    const after = await eventually(async () => {
-      const ledger = await product.get('ledger', LedgerView.parse)
-      return ledger.total.published > total.published + 200 ? ledger : undefined
-    })
-    expect(after.devices.filter(({ unexplained }) => unexplained !== 0)).toEqual([])
-    const { alerts: kept } = await product.get('alerts?state=all', AlertList.parse)
-    expect(kept.map(({ alertId }) => alertId)).toEqual(expect.arrayContaining(alerts.map(({ alertId }) => alertId)))
-    expect(kept.find(({ alertId }) => alertId === alerts[0]!.alertId)?.acknowledged?.note).toBe('Bearing noise confirmed')
-  }, 60_000)
+  test.skipIf(process.platform !== 'linux')(
+    'ends within five seconds of Ctrl-C, and the next start continues with the data',
+    async () => {
+      const tree = processTree(product.process.pid!).map(({ pid }) => pid)
+      const { total } = await product.get('ledger', LedgerView.parse)
+      const { alerts } = await product.get('alerts?state=all', AlertList.parse)
+      expect(await product.stop()).toBeLessThan(5_000)
+      expect(tree.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([])
+      product = await startProduct(folder)
+      const after = await eventually(async () => {
+        const ledger = await product.get('ledger', LedgerView.parse)
+        return ledger.total.published > total.published + 200 ? ledger : undefined
+      })
+      expect(after.devices.filter(({ unexplained }) => unexplained !== 0)).toEqual([])
+      const { alerts: kept } = await product.get('alerts?state=all', AlertList.parse)
+      expect(kept.map(({ alertId }) => alertId)).toEqual(expect.arrayContaining(alerts.map(({ alertId }) => alertId)))
+      expect(kept.find(({ alertId }) => alertId === alerts[0]!.alertId)?.acknowledged?.note).toBe('Bearing noise confirmed')
+    },
+    60_000,
+  )
 })

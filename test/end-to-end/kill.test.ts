@@ -47,14 +47,20 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     const { connection, ca } = product.connection()
     const registry = new HubRegistry(connection.iotHub, ca)
     const scope = (await registry.get('gateway-1'))?.deviceScope
-    const gatewayHost = await eventually(() => processTree(product.process.pid!).map(({ commandLine }) => /--gateway (\S+)/.exec(commandLine)?.[1]).find((host) => host !== undefined))
+    const gatewayHost = await eventually(() =>
+      processTree(product.process.pid!)
+        .map(({ commandLine }) => /--gateway (\S+)/.exec(commandLine)?.[1])
+        .find((host) => host !== undefined),
+    )
     const [behind] = await registry.ensureDevices([`witness-edge-${boot}`], scope)
     const [direct] = await registry.ensureDevices([`witness-hub-${boot}`])
-    const open = (deviceId: string, key: string, gateway: string | undefined) => startWitness(deviceId, new MqttDevice({ hubHost: registry.hubHost, gatewayHost: gateway, deviceId, key, ca }, pump, () => {}))
+    const open = (deviceId: string, key: string, gateway: string | undefined) =>
+      startWitness(deviceId, new MqttDevice({ hubHost: registry.hubHost, gatewayHost: gateway, deviceId, key, ca }, pump, () => {}))
     return [open(behind!.deviceId, behind!.key, gatewayHost), open(direct!.deviceId, direct!.key, undefined)]
   }
 
-  const ledgerOf = async (deviceId: string) => (await product.get('ledger', LedgerView.parse)).devices.find((device) => device.deviceId === deviceId)
+  const ledgerOf = async (deviceId: string) =>
+    (await product.get('ledger', LedgerView.parse)).devices.find((device) => device.deviceId === deviceId)
 
   /** Waits until everything a witness got acknowledged is accounted for. */
   async function settled(witness: Witness): Promise<void> {
@@ -72,10 +78,13 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     product = await startProduct(folder, ['--devices', '3'])
     witnesses = await connectWitnesses('1')
     // The detectors learn before the first fault.
-    await eventually(async () => {
-      const devices = await Promise.all(witnesses.map(({ deviceId }) => product.get(`devices/${deviceId}`, DeviceView.parse)))
-      return devices.every(({ condition }) => condition === 'fine') ? true : undefined
-    }, { withinMs: 30_000 })
+    await eventually(
+      async () => {
+        const devices = await Promise.all(witnesses.map(({ deviceId }) => product.get(`devices/${deviceId}`, DeviceView.parse)))
+        return devices.every(({ condition }) => condition === 'fine') ? true : undefined
+      },
+      { withinMs: 30_000 },
+    )
   }, 120_000)
 
   afterAll(async () => {
@@ -87,25 +96,42 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     removeFolder(folder)
   })
 
-  test.each(Object.entries(processes))('of the %s loses nothing acknowledged', async (name, pattern) => {
-    const victim = processTree(product.process.pid!).find(({ commandLine }) => pattern.test(commandLine))
-    expect(victim, name).toBeDefined()
-    const before = witnesses.map(({ device }) => device.counts.acknowledged)
-    process.kill(victim!.pid, 'SIGKILL')
-    // Life goes on: both witnesses get acknowledgements again, for what was under way and for what came after.
-    await eventually(() => (witnesses.every(({ device }, index) => device.counts.acknowledged > before[index]! + 60) ? true : undefined), { withinMs: 40_000, what: 'acknowledgements after the kill' })
-    for (const witness of witnesses) await settled(witness)
-    for (const { deviceId } of witnesses) expect(await ledgerOf(deviceId)).toMatchObject({ unexplained: 0, deadLettered: 0 })
-  }, 90_000)
+  test.each(Object.entries(processes))(
+    'of the %s loses nothing acknowledged',
+    async (name, pattern) => {
+      const victim = processTree(product.process.pid!).find(({ commandLine }) => pattern.test(commandLine))
+      expect(victim, name).toBeDefined()
+      const before = witnesses.map(({ device }) => device.counts.acknowledged)
+      process.kill(victim!.pid, 'SIGKILL')
+      // Life goes on: both witnesses get acknowledgements again, for what was under way and for what came after.
+      await eventually(
+        () => (witnesses.every(({ device }, index) => device.counts.acknowledged > before[index]! + 60) ? true : undefined),
+        { withinMs: 40_000, what: 'acknowledgements after the kill' },
+      )
+      for (const witness of witnesses) await settled(witness)
+      for (const { deviceId } of witnesses) expect(await ledgerOf(deviceId)).toMatchObject({ unexplained: 0, deadLettered: 0 })
+    },
+    90_000,
+  )
 
   test('in the middle of an episode doubles no alert', async () => {
     for (const witness of witnesses) witness.fail()
-    await eventually(async () => ((await product.get('alerts?state=all', AlertList.parse)).alerts.filter(({ deviceId }) => deviceId.startsWith('witness')).length === 2 ? true : undefined), { withinMs: 20_000, what: 'both alerts' })
+    await eventually(
+      async () =>
+        (await product.get('alerts?state=all', AlertList.parse)).alerts.filter(({ deviceId }) => deviceId.startsWith('witness')).length ===
+        2
+          ? true
+          : undefined,
+      { withinMs: 20_000, what: 'both alerts' },
+    )
     for (const pattern of [processes['functions host'], processes['edge module'], processes.storage]) {
       const victim = processTree(product.process.pid!).find(({ commandLine }) => pattern.test(commandLine))
       if (victim) process.kill(victim.pid, 'SIGKILL')
       const before = witnesses.map(({ device }) => device.counts.acknowledged)
-      await eventually(() => (witnesses.every(({ device }, index) => device.counts.acknowledged > before[index]! + 40) ? true : undefined), { withinMs: 40_000 })
+      await eventually(
+        () => (witnesses.every(({ device }, index) => device.counts.acknowledged > before[index]! + 40) ? true : undefined),
+        { withinMs: 40_000 },
+      )
     }
     for (const witness of witnesses) witness.recover()
     const alerts = await eventually(
@@ -116,7 +142,10 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
       },
       { withinMs: 60_000, what: 'the end of both episodes' },
     )
-    expect(alerts.map(({ deviceId, signal }) => `${deviceId} ${signal}`).sort()).toEqual(['witness-edge-1 vibrationMmPerS', 'witness-hub-1 vibrationMmPerS'])
+    expect(alerts.map(({ deviceId, signal }) => `${deviceId} ${signal}`).sort()).toEqual([
+      'witness-edge-1 vibrationMmPerS',
+      'witness-hub-1 vibrationMmPerS',
+    ])
   }, 180_000)
 
   test('of everything at once, then a new start: the data goes on where it was', async () => {
@@ -131,14 +160,21 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     await delay(0)
     product = await startProduct(folder, ['--devices', '3'])
     for (const [index, { deviceId }] of witnesses.entries()) {
-      const ledger = await eventually(async () => {
-        const found = await ledgerOf(deviceId)
-        return found && found.published - found.inFlight >= acknowledged[index]! ? found : undefined
-      }, { withinMs: 30_000, what: `${deviceId} after the restart` })
+      const ledger = await eventually(
+        async () => {
+          const found = await ledgerOf(deviceId)
+          return found && found.published - found.inFlight >= acknowledged[index]! ? found : undefined
+        },
+        { withinMs: 30_000, what: `${deviceId} after the restart` },
+      )
       expect(ledger).toMatchObject({ unexplained: 0 })
       expect(ledger.stored + ledger.filtered).toBe(acknowledged[index])
     }
-    const mine = (all: { alertId: string; deviceId: string }[]) => all.filter(({ deviceId }) => deviceId.startsWith('witness')).map(({ alertId }) => alertId).sort()
+    const mine = (all: { alertId: string; deviceId: string }[]) =>
+      all
+        .filter(({ deviceId }) => deviceId.startsWith('witness'))
+        .map(({ alertId }) => alertId)
+        .sort()
     expect(mine((await product.get('alerts?state=all', AlertList.parse)).alerts)).toEqual(mine(alerts))
     witnesses = await connectWitnesses('2')
     await eventually(() => (witnesses.every(({ device }) => device.counts.acknowledged > 20) ? true : undefined))

@@ -13,19 +13,25 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-const open = (options: Partial<Parameters<typeof CommitLog.open>[0]> = {}) => CommitLog.open({ directory: folder, partitions: 2, nowMs: () => nowMs, ...options })
+const open = (options: Partial<Parameters<typeof CommitLog.open>[0]> = {}) =>
+  CommitLog.open({ directory: folder, partitions: 2, nowMs: () => nowMs, ...options })
 const append = (log: CommitLog, partition: number, text: string) => log.append(partition, () => Buffer.from(text))
 const all = { count: 1_000, bytes: 1e9 }
-const texts = async (log: CommitLog, partition: number, from = 0) => (await log.read(partition, from, all)).map(({ payload }) => payload.toString())
+const texts = async (log: CommitLog, partition: number, from = 0) =>
+  (await log.read(partition, from, all)).map(({ payload }) => payload.toString())
 
 describe('commit log', () => {
   test('numbers the records of each partition, and tells their positions before they are written', async () => {
     const log = await open()
     const positions: number[] = []
-    await Promise.all([0, 1, 0, 0].map((partition) => log.append(partition, ({ sequenceNumber }) => {
-      positions.push(sequenceNumber)
-      return Buffer.from(`${partition}:${sequenceNumber}`)
-    })))
+    await Promise.all(
+      [0, 1, 0, 0].map((partition) =>
+        log.append(partition, ({ sequenceNumber }) => {
+          positions.push(sequenceNumber)
+          return Buffer.from(`${partition}:${sequenceNumber}`)
+        }),
+      ),
+    )
     expect(positions).toEqual([0, 0, 1, 2])
     expect(await texts(log, 0)).toEqual(['0:0', '0:1', '0:2'])
     expect(await texts(log, 1)).toEqual(['1:0'])

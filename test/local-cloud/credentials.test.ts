@@ -9,22 +9,43 @@ import { parsePublishTopic, parseSubscription } from '../../local-cloud/mqtt/top
 import { createAccessToken } from '../../local-cloud/security/shared-access.ts'
 
 const nowMs = 1_700_000_000_000
-const [primaryKey, secondaryKey, otherKey] = ['primary', 'secondary', 'other'].map((text) => Buffer.from(text).toString('base64')) as [string, string, string]
+const [primaryKey, secondaryKey, otherKey] = ['primary', 'secondary', 'other'].map((text) => Buffer.from(text).toString('base64')) as [
+  string,
+  string,
+  string,
+]
 const registered: Record<string, 'enabled' | 'disabled'> = { 'dev-1': 'enabled', 'dev-2': 'disabled', 'edge/mod': 'enabled' }
 
 /** Why a device is refused, or 'accepted'. */
-function admit(attempt: { name?: string; clientId?: string; username?: string; resource?: string; key?: string; expiresMs?: number; password?: string } = {}): string {
+function admit(
+  attempt: {
+    name?: string
+    clientId?: string
+    username?: string
+    resource?: string
+    key?: string
+    expiresMs?: number
+    password?: string
+  } = {},
+): string {
   const { name = 'dev-1', key = primaryKey, expiresMs = nowMs + 60_000 } = attempt
-  const { clientId = name, username = `hub.local:1/${name}/?api-version=2021-04-12`, resource = `hub.local:1/devices/${name.replace('/', '/modules/')}` } = attempt
+  const {
+    clientId = name,
+    username = `hub.local:1/${name}/?api-version=2021-04-12`,
+    resource = `hub.local:1/devices/${name.replace('/', '/modules/')}`,
+  } = attempt
   const { password = sharedAccessSignature(resource, key, expiresMs) } = attempt
-  const admission = admitByToken({ clientId, username, password }, {
-    isOwnHost: (host) => host === 'hub.local:1',
-    find: ({ deviceId, moduleId }) => {
-      const status = registered[moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`]
-      return status && { status, primaryKey, secondaryKey }
+  const admission = admitByToken(
+    { clientId, username, password },
+    {
+      isOwnHost: (host) => host === 'hub.local:1',
+      find: ({ deviceId, moduleId }) => {
+        const status = registered[moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`]
+        return status && { status, primaryKey, secondaryKey }
+      },
+      nowMs: () => nowMs,
     },
-    nowMs: () => nowMs,
-  })
+  )
   return admission.accepted ? 'accepted' : admission.reason
 }
 
@@ -49,14 +70,24 @@ describe('device credentials', () => {
 })
 
 describe('event hub claims', () => {
-  const claims = () => new Claims((policy) => (policy === 'owner' ? primaryKey : undefined), () => nowMs)
+  const claims = () =>
+    new Claims(
+      (policy) => (policy === 'owner' ? primaryKey : undefined),
+      () => nowMs,
+    )
   // Event Hubs signs with the key's text, IoT Hub with what base64 makes of it.
-  const token = (resource: string, { policy = 'owner', keyBytes = Buffer.from(primaryKey, 'utf8'), expiresMs = nowMs + 60_000 } = {}) => createAccessToken(resource, keyBytes, expiresMs, policy)
+  const token = (resource: string, { policy = 'owner', keyBytes = Buffer.from(primaryKey, 'utf8'), expiresMs = nowMs + 60_000 } = {}) =>
+    createAccessToken(resource, keyBytes, expiresMs, policy)
 
   test('cover the entity they name, and what lies below it', () => {
     const held = claims()
     expect(held.put('servicebus.windows.net:sastoken', token('sb://localhost:1/hub')).statusCode).toBe(202)
-    expect([held.cover('hub/ConsumerGroups/cg/Partitions/0'), held.cover('sb://x/HUB'), held.cover('hub2'), held.cover('other')]).toEqual([true, true, false, false])
+    expect([held.cover('hub/ConsumerGroups/cg/Partitions/0'), held.cover('sb://x/HUB'), held.cover('hub2'), held.cover('other')]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ])
   })
   test.each([
     ['a policy that is not there', token('sb://l/hub', { policy: 'nobody' })],
@@ -72,8 +103,12 @@ describe('event hub claims', () => {
 
 describe('the device side of shared access', () => {
   test('signs as IoT Hub documents it', () => {
-    const signature = createHmac('sha256', Buffer.from(primaryKey, 'base64')).update(`${encodeURIComponent('h/devices/d')}\n100`).digest('base64')
-    expect(sharedAccessSignature('h/devices/d', primaryKey, 100_000)).toBe(`SharedAccessSignature sr=${encodeURIComponent('h/devices/d')}&sig=${encodeURIComponent(signature)}&se=100`)
+    const signature = createHmac('sha256', Buffer.from(primaryKey, 'base64'))
+      .update(`${encodeURIComponent('h/devices/d')}\n100`)
+      .digest('base64')
+    expect(sharedAccessSignature('h/devices/d', primaryKey, 100_000)).toBe(
+      `SharedAccessSignature sr=${encodeURIComponent('h/devices/d')}&sig=${encodeURIComponent(signature)}&se=100`,
+    )
   })
 })
 
@@ -81,23 +116,34 @@ describe('topics', () => {
   test('only the documented ones are known', () => {
     expect(parsePublishTopic('devices/d/messages/events/')).toEqual({ kind: 'telemetry', deviceId: 'd', moduleId: undefined, bag: '' })
     expect(parsePublishTopic('devices/d/messages/events')).toMatchObject({ kind: 'telemetry', bag: '' })
-    expect(parsePublishTopic('devices/d/modules/m/messages/events/a=b/')).toEqual({ kind: 'telemetry', deviceId: 'd', moduleId: 'm', bag: 'a=b' })
+    expect(parsePublishTopic('devices/d/modules/m/messages/events/a=b/')).toEqual({
+      kind: 'telemetry',
+      deviceId: 'd',
+      moduleId: 'm',
+      bag: 'a=b',
+    })
     expect(parsePublishTopic('$iothub/twin/GET/?$rid=7')).toEqual({ kind: 'twin-get', requestId: '7' })
     expect(parsePublishTopic('$iothub/methods/res/200/?$rid=9')).toEqual({ kind: 'method-response', status: 200, requestId: '9' })
-    for (const topic of ['devices/d', 'devices//messages/events/', 'anything', '$iothub/twin/GET/', '$SYS/x']) expect(parsePublishTopic(topic)).toBeUndefined()
+    for (const topic of ['devices/d', 'devices//messages/events/', 'anything', '$iothub/twin/GET/', '$SYS/x'])
+      expect(parsePublishTopic(topic)).toBeUndefined()
   })
   test('a client subscribes to its own alone', () => {
     const device = { deviceId: 'd', moduleId: undefined }
     expect(parseSubscription('devices/d/messages/devicebound/#', device)).toBe('cloud-to-device')
-    for (const filter of ['devices/e/messages/devicebound/#', 'devices/+/messages/devicebound/#', '#', 'devices/d/messages/events/#']) expect(parseSubscription(filter, device)).toBeUndefined()
+    for (const filter of ['devices/e/messages/devicebound/#', 'devices/+/messages/devicebound/#', '#', 'devices/d/messages/events/#'])
+      expect(parseSubscription(filter, device)).toBeUndefined()
   })
   test('a property bag comes back as it was', () => {
     const key = fc.string({ minLength: 1 }).filter((name) => !name.startsWith('$.'))
     fc.assert(
-      fc.property(fc.dictionary(fc.constantFrom('ct', 'ce', 'mid'), fc.string()), fc.uniqueArray(fc.tuple(key, fc.string()), { selector: ([name]) => name }), (system, application) => {
-        const bag = { system: new Map(Object.entries(system)), application }
-        expect(parsePropertyBag(formatPropertyBag(bag))).toEqual(bag)
-      }),
+      fc.property(
+        fc.dictionary(fc.constantFrom('ct', 'ce', 'mid'), fc.string()),
+        fc.uniqueArray(fc.tuple(key, fc.string()), { selector: ([name]) => name }),
+        (system, application) => {
+          const bag = { system: new Map(Object.entries(system)), application }
+          expect(parsePropertyBag(formatPropertyBag(bag))).toEqual(bag)
+        },
+      ),
     )
   })
 })

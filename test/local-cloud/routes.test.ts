@@ -36,7 +36,9 @@ describe('route conditions', () => {
 
   test('properties named like parts of every object are not defined', () => expect(lets('IS_DEFINED(constructor)')).toBe(false))
 
-  test.each(['level =', "level = 'x", 'AND', "level = 'x' level", 'level = = 3', '(level'])('%s is refused', (condition) => expect(() => parseCondition(condition)).toThrow(RouteSyntaxError))
+  test.each(['level =', "level = 'x", 'AND', "level = 'x' level", 'level = = 3', '(level'])('%s is refused', (condition) =>
+    expect(() => parseCondition(condition)).toThrow(RouteSyntaxError),
+  )
 })
 
 describe('edge routes', () => {
@@ -44,7 +46,8 @@ describe('edge routes', () => {
   const fromModule = { moduleId: 'filter', output: 'alerts', application: {}, system: { connectionModuleId: 'filter' } }
 
   test('know their sources', () => {
-    const sources = (source: string) => [fromDevice, fromModule].map((message) => parseRoute(`FROM ${source} INTO $upstream`).matches(message))
+    const sources = (source: string) =>
+      [fromDevice, fromModule].map((message) => parseRoute(`FROM ${source} INTO $upstream`).matches(message))
     expect(sources('/messages/*')).toEqual([true, true])
     expect(sources('/messages/modules/filter/*')).toEqual([false, true])
     expect(sources('/messages/modules/filter/outputs/alerts')).toEqual([false, true])
@@ -54,8 +57,13 @@ describe('edge routes', () => {
 
   test('know their sinks', () => {
     expect(parseRoute('FROM /messages/* INTO $upstream').endpoint).toEqual({ kind: 'upstream' })
-    expect(parseRoute('FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO BrokeredEndpoint("/modules/m/inputs/i")').endpoint).toEqual({ kind: 'module-input', moduleId: 'm', input: 'i' })
+    expect(
+      parseRoute('FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO BrokeredEndpoint("/modules/m/inputs/i")').endpoint,
+    ).toEqual({ kind: 'module-input', moduleId: 'm', input: 'i' })
   })
 
-  test.each(['FROM /messages/*', 'FROM /nowhere INTO $upstream', 'FROM /messages/* INTO nowhere', 'INTO $upstream'])('%s is refused', (route) => expect(() => parseRoute(route)).toThrow(RouteSyntaxError))
+  test.each(['FROM /messages/*', 'FROM /nowhere INTO $upstream', 'FROM /messages/* INTO nowhere', 'INTO $upstream'])(
+    '%s is refused',
+    (route) => expect(() => parseRoute(route)).toThrow(RouteSyntaxError),
+  )
 })

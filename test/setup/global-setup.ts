@@ -10,7 +10,10 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<void> {
-  const { build, isStale } = (await import(new URL('../../bin/build.mjs', import.meta.url).href)) as { build(): Promise<number>; isStale(): boolean }
+  const { build, isStale } = (await import(new URL('../../bin/build.mjs', import.meta.url).href)) as {
+    build(): Promise<number>
+    isStale(): boolean
+  }
   if (isStale()) await build()
   project.provide('browser', await findBrowser())
 }

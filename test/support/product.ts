@@ -35,7 +35,10 @@ export function removeFolder(folder: string): void {
 
 export async function startProduct(folder: string, options: readonly string[] = []): Promise<Product> {
   const startedMs = Date.now()
-  const child = spawn(process.execPath, [command, 'start', '--json', '--port', '0', '--data', folder, ...options], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [command, 'start', '--json', '--port', '0', '--data', folder, ...options], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const events: Record<string, unknown>[] = []
   let errors = ''
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
@@ -80,9 +83,16 @@ async function stop(child: ChildProcess): Promise<number> {
 }
 
 /** Runs a sub-command to its end. */
-export function runCommand(args: readonly string[], environment: Record<string, string> = {}): Promise<{ code: number | null; stdout: string; stderr: string }> {
+export function runCommand(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((done, reject) => {
-    const child = spawn(process.execPath, [command, ...args], { cwd: root, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [command, ...args], {
+      cwd: root,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
@@ -134,6 +144,13 @@ export function listeningAddresses(pid: number): string[] {
 
 function hexAddress(text: string): string {
   const [host = '', port = ''] = text.split(':')
-  const bytes = host.length === 8 ? host.match(/../g)!.toReversed().map((byte) => Number.parseInt(byte, 16)).join('.') : host
+  const bytes =
+    host.length === 8
+      ? host
+          .match(/../g)!
+          .toReversed()
+          .map((byte) => Number.parseInt(byte, 16))
+          .join('.')
+      : host
   return `${bytes}:${Number.parseInt(port, 16)}`
 }

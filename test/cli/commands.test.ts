@@ -1,0 +1,134 @@
+/** The command line, as a person meets it: help, mistakes, and what doctor says. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCommand } from '../support/product.ts'
+
+let folder: string
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'cli-'))))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const commands = ['start', 'cloud', 'simulate', 'agent', 'edge', 'functions', 'replay', 'detect', 'doctor']
+
+describe('help', () => {
+  test('every command has it, and the list names them all', async () => {
+    const { code, stdout } = await runCommand(['--help'])
+    expect(code).toBe(0)
+    for (const name of commands) expect(stdout).toContain(`  ${name} `)
+    const helps = await Promise.all(commands.map((name) => runCommand([name, '--help'])))
+    for (const [index, help] of helps.entries())
+      expect([help.code, help.stdout]).toEqual([0, expect.stringContaining(`usage: millwright ${commands[index]}`)])
+  })
+  test('wrong use ends with 2', async () => {
+    expect((await runCommand([])).code).toBe(2)
+    expect((await runCommand(['fly'])).code).toBe(2)
+    expect((await runCommand(['start', '--wings'])).code).toBe(2)
+  })
+})
+
+describe('settings', () => {
+  test('every mistake is reported at once', async () => {
+    const { code, stderr } = await runCommand(['start', '--devices', 'many'], { PORT: '99999999', MILLWRIGHT_DATA: folder })
+    expect(code).toBe(2)
+    expect(stderr).toContain('PORT')
+    expect(stderr).toContain('--devices')
+  })
+  test('a port that is taken is said before anything is started', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((done) => server.once('listening', done))
+    const { port } = server.address() as AddressInfo
+    const { code, stderr } = await runCommand(['start', '--data', join(folder, 'taken')], { PORT: String(port) })
+    server.close()
+    expect(code).toBe(1)
+    expect(stderr).toContain(`port ${port} is taken`)
+  })
+  test('a target that is not there, and a fault that no machine has', async () => {
+    expect(await runCommand(['simulate', '--target', join(folder, 'nothing.json')])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('cannot be read'),
+    })
+    writeFileSync(join(folder, 'bad.json'), '{"iotHub": 5}')
+    expect(await runCommand(['simulate', '--target', join(folder, 'bad.json')])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('iotHub'),
+    })
+    expect((await runCommand(['replay', join(folder, 'none.csv'), '--device', 'd'])).code).toBe(2)
+  })
+})
+
+describe('doctor', () => {
+  const doctor = async (args: string[], environment: Record<string, string> = {}) => {
+    const { code, stdout } = await runCommand(['doctor', '--json', ...args], { MILLWRIGHT_DATA: join(folder, 'data'), ...environment })
+    const findings = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { check: string; ok: boolean; detail: string })
+    return { code, wrong: findings.filter(({ ok }) => !ok) }
+  }
+  test('says that a port is taken, and how to choose another', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((done) => server.once('listening', done))
+    const { code, wrong } = await doctor(['--port', String((server.address() as AddressInfo).port)])
+    server.close()
+    expect([code, wrong]).toEqual([
+      1,
+      [expect.objectContaining({ check: 'port', detail: expect.stringContaining('another program listens there') })],
+    ])
+  })
+  test('says what is wrong with a connection string, and not what is secret in it', async () => {
+    const good = {
+      iotHub: 'HostName=localhost:1;SharedAccessKeyName=owner;SharedAccessKey=YWJj',
+      eventHub: 'Endpoint=sb://localhost:1;SharedAccessKeyName=a;SharedAccessKey=b;EntityPath=c',
+      storage: 'AccountName=a;AccountKey=YWJj',
+    }
+    const target = join(folder, 'connection.json')
+    const wrongWith = async (change: object) => {
+      writeFileSync(target, JSON.stringify({ ...good, ...change }))
+      return (await doctor(['--port', '0', '--target', target])).wrong
+    }
+    expect(await wrongWith({ iotHub: 'HostName=localhost:1;SharedAccessKey=TOPSECRET' })).toEqual([
+      expect.objectContaining({ check: 'iotHub', detail: expect.stringContaining('lacks SharedAccessKeyName') }),
+    ])
+    expect(await wrongWith({ storage: 'AccountName=a;AccountKey=cut short' })).toEqual(
+      expect.arrayContaining([expect.objectContaining({ check: 'storage', detail: expect.stringContaining('not base64') })]),
+    )
+    expect(JSON.stringify(await wrongWith({ iotHub: 'HostName=h;SharedAccessKeyName=n;SharedAccessKey=TOPSECRET' }))).not.toContain(
+      'TOPSECRET',
+    )
+    expect(await wrongWith({})).toEqual([expect.objectContaining({ check: 'hub', detail: expect.stringContaining('cannot be reached') })])
+  })
+})
+
+describe('detect', () => {
+  test('scores a series as it comes, and stands out where it should', async () => {
+    const file = join(folder, 'series.csv')
+    const value = (index: number) => (index >= 150 && index < 160 ? 40 : 20 + Math.sin(index * 1.7) * 0.5)
+    writeFileSync(
+      file,
+      `timestamp,value\n${Array.from({ length: 200 }, (_, index) => `2024-01-01 ${String(Math.floor(index / 60)).padStart(2, '0')}:${String(index % 60).padStart(2, '0')}:00,${value(index)}`).join('\n')}\n`,
+    )
+    const { code, stdout } = await runCommand(['detect', file])
+    const [header, ...rows] = stdout.trim().split('\n')
+    expect([code, header, rows.length]).toEqual([0, 'timestamp,value,anomaly_score,expected_min,expected_max,state', 200])
+    const scores = rows.map((row) => Number(row.split(',')[2]))
+    expect(Math.max(...scores.slice(0, 150))).toBeLessThan(0.5)
+    expect(Math.min(...scores.slice(150, 160))).toBeGreaterThan(0.5)
+    // Nothing after a value may change its score.
+    const shorter = join(folder, 'shorter.csv')
+    writeFileSync(shorter, readFileSync(file, 'utf8').split('\n').slice(0, 121).join('\n'))
+    expect((await runCommand(['detect', shorter])).stdout.trim()).toBe([header, ...rows.slice(0, 120)].join('\n'))
+  })
+})
+
+describe('agent', () => {
+  test('reads what this computer has, and invents nothing', async () => {
+    const { code, stdout } = await runCommand(['agent', '--once', '--json'])
+    const values = JSON.parse(stdout) as Record<string, unknown>
+    expect(code).toBe(0)
+    expect(values).toMatchObject({ memoryUsedPct: expect.any(Number) })
+    for (const value of Object.values(values)) expect(Number.isFinite(value)).toBe(true)
+  })
+})

@@ -1,0 +1,106 @@
+/** What is deployed starts from `dist/` alone, in a folder where nothing else is. */
+import { spawn } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { formatDeviceConnectionString } from '../../device-sim/device-credentials.ts'
+import { WorkerThread } from '../../local-cloud/functions-host/worker-thread.ts'
+import { cloudForTests } from '../support/cloud.ts'
+import type { CloudForTests } from '../support/cloud.ts'
+import { root } from '../support/product.ts'
+
+let cloud: CloudForTests
+let folder: string
+beforeAll(async () => {
+  cloud = await cloudForTests()
+  folder = mkdtempSync(join(tmpdir(), 'alone-'))
+  for (const bundle of ['functions', 'edge', 'device']) cpSync(join(root, 'dist', bundle), join(folder, bundle), { recursive: true })
+})
+afterAll(async () => {
+  await cloud.stop()
+  rmSync(folder, { recursive: true })
+})
+
+/** Runs a bundle with only these settings until it has said something, or ended. */
+function run(script: string, environment: Record<string, string>, until: RegExp): Promise<{ code: number | null; output: string }> {
+  return new Promise((done) => {
+    const child = spawn(process.execPath, [script], {
+      cwd: folder,
+      env: { PATH: process.env.PATH ?? '', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let output = ''
+    const heard = (chunk: Buffer) => {
+      output += chunk.toString()
+      if (until.test(output)) child.kill('SIGTERM')
+    }
+    child.stdout.on('data', heard)
+    child.stderr.on('data', heard)
+    child.once('close', (code) => done({ code, output }))
+  })
+}
+
+describe('the device bundle', () => {
+  test('publishes this computer’s readings', async () => {
+    const ca = join(folder, 'ca.pem')
+    writeFileSync(ca, cloud.ca)
+    const settings = {
+      IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString(await cloud.device('alone-1')),
+      IOTHUB_CA_FILE: ca,
+      AGENT_INTERVAL_MS: '100',
+    }
+    const { code, output } = await run(join(folder, 'device', 'agent.cjs'), settings, /"event":"started"/)
+    expect([code, output]).toEqual([0, expect.stringContaining('memoryUsedPct')])
+  })
+  test('names all its wrong settings at once, without the key', async () => {
+    const { code, output } = await run(
+      join(folder, 'device', 'agent.cjs'),
+      { IOTHUB_DEVICE_CONNECTION_STRING: 'HostName=h;SharedAccessKey=TOPSECRET', AGENT_INTERVAL_MS: 'soon' },
+      /$^/,
+    )
+    expect(code).toBe(2)
+    expect(output).toContain('lacks DeviceId')
+    expect(output).toContain('AGENT_INTERVAL_MS')
+    expect(output).not.toContain('TOPSECRET')
+  })
+})
+
+describe('the edge bundle', () => {
+  test('starts, and says what the runtime must give it', async () => {
+    expect(await run(join(folder, 'edge', 'edge-module.cjs'), {}, /$^/)).toMatchObject({
+      code: 2,
+      output: expect.stringContaining('MODULE_DATA'),
+    })
+    const { code, output } = await run(join(folder, 'edge', 'edge-module.cjs'), { MODULE_DATA: join(folder, 'module') }, /$^/)
+    expect([code, output]).toEqual([1, expect.stringContaining('IOTEDGE_WORKLOADURI')])
+  })
+})
+
+describe('the functions bundle', () => {
+  test('registers its functions with any host, and names its wrong settings', async () => {
+    const worker = await WorkerThread.start({
+      workerFile: join(root, 'dist', 'local-cloud', 'functions-worker.cjs'),
+      appFile: join(folder, 'functions', 'main.cjs'),
+      environment: {},
+      log: () => {},
+    })
+    const triggers = Object.fromEntries(
+      worker.functions.map(({ name, bindings }) => [name, Object.values(bindings).find(({ type }) => type.endsWith('Trigger'))?.type]),
+    )
+    expect(triggers).toMatchObject({
+      'ingest-telemetry': 'eventHubTrigger',
+      'project-alerts': 'queueTrigger',
+      'sweep-alerts': 'timerTrigger',
+      alerts: 'httpTrigger',
+      acknowledge: 'httpTrigger',
+    })
+    const timer = worker.functions.find(({ name }) => name === 'sweep-alerts')!
+    const attempt = worker.invoke('sweep-alerts', {
+      inputData: [{ name: Object.keys(timer.bindings)[0]!, data: { json: '{}' } }],
+      triggerMetadata: {},
+    })
+    await expect(attempt).rejects.toThrow(/settings are wrong[\s\S]*AzureWebJobsStorage[\s\S]*OPERATOR_TOKEN/)
+    await worker.stop()
+  })
+})
