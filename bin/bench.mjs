@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
-requirePackages()
+await requirePackages()
 const known = readdirSync(join(root, 'bench'))
   .filter((file) => file.endsWith('.bench.ts'))
   .map((file) => file.replace('.bench.ts', ''))

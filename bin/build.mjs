@@ -98,6 +98,6 @@ export async function build() {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   requireNode()
-  requirePackages()
+  await requirePackages()
   process.stdout.write(`built dist/ in ${await build()} ms\n`)
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
-requirePackages()
+await requirePackages()
 const checks = {
   types: ['typescript/bin/tsc', '-p', '.'],
   lint: ['oxlint/bin/oxlint', '--type-aware', '--deny-warnings', '.'],

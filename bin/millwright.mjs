@@ -6,7 +6,7 @@ import { requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
 if (existsSync(join(root, 'cli'))) {
-  requirePackages()
+  await requirePackages()
   const { build, isStale } = await import('./build.mjs')
   if (isStale()) await build()
 }

@@ -1,5 +1,5 @@
 /** What every script needs before it can do its work: a Node that is new enough, and the packages of the lockfile. */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
@@ -17,7 +17,7 @@ export function requireNode() {
 }
 
 /** Installs what the lockfile names, unless that is there already. */
-export function requirePackages() {
+export async function requirePackages() {
   const lockfile = join(root, 'package-lock.json')
   // A package installed by npm brings its dependencies along and has no lockfile.
   if (!existsSync(lockfile)) return
@@ -26,12 +26,12 @@ export function requirePackages() {
   if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return
   const started = Date.now()
   process.stdout.write('installing packages (once) …\n')
-  const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    shell: process.platform === 'win32',
-  })
-  if (npm.status !== 0) {
+  const options = ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
+  const npm = spawn('npm', options, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' })
+  const progress = setInterval(() => process.stdout.write(`… ${((Date.now() - started) / 1000).toFixed(0)} s\n`), 5_000)
+  const status = await new Promise((done) => npm.once('error', () => done(1)).once('close', done))
+  clearInterval(progress)
+  if (status !== 0) {
     process.stderr.write('the packages could not be installed: see above. `npm ci --ignore-scripts` does the same by hand.\n')
     process.exit(1)
   }

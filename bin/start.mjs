@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
-requirePackages()
+await requirePackages()
 const { build, isStale } = await import('./build.mjs')
 if (isStale()) {
   process.stdout.write('building …\n')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
-requirePackages()
+await requirePackages()
 const { build, isStale } = await import('./build.mjs')
 if (isStale()) await build()
 const vitest = spawnSync(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...process.argv.slice(2)], {

@@ -15,6 +15,10 @@ import { start } from './commands/start.ts'
 
 const commands: Record<string, Command> = { start, cloud, simulate, agent, edge, functions, replay, detect, doctor }
 
+const stopMsMax = 10_000
+/** A part whose supervisor waits has less: it is ended after this. */
+const childStopMsMax = 4_000
+
 function usage(): string {
   const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   return `usage: millwright <command> [options]\n\n${lines.join('\n')}\n\n\`millwright <command> --help\` says more.\n`
@@ -40,6 +44,8 @@ async function main(args: readonly string[]): Promise<number> {
     return 0
   }
   const stopping = new AbortController()
+  // Whatever hangs while it is closed must not keep a data folder or a port.
+  stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), process.channel ? childStopMsMax : stopMsMax).unref())
   for (const event of ['SIGINT', 'SIGTERM']) process.on(event, () => stopping.abort())
   // Started by another command: when that is gone, even by kill -9, so is the reason to run.
   if (process.channel) process.on('disconnect', () => stopping.abort())

@@ -19,7 +19,9 @@ import { CommitLog } from './log/commit-log.ts'
 import { MqttServerConnection } from './mqtt/mqtt-server-connection.ts'
 import { serverCertificate } from './security/certificates.ts'
 import { newKey } from './security/shared-access.ts'
-import { startAzurite } from './storage/azurite.ts'
+import { startAzurite, storageConnectionString } from './storage/azurite.ts'
+import type { AzuritePorts } from './storage/azurite.ts'
+import { startDurableTables } from './storage/durable-tables.ts'
 
 export type LocalCloudOptions = {
   readonly dataDirectory: string
@@ -82,10 +84,10 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
   const logRefusal = (reason: string, detail: string) => options.log('refused', { reason, detail })
 
   // Azurite takes the longest; the rest is opened meanwhile.
-  const storage = startOnPortsOrFree((ports) => startAzurite(join(directory, 'storage'), ports), saved.ports)
+  const storage = startStorage(join(directory, 'storage'), saved.ports)
   opened.defer(() =>
     storage.then(
-      (azurite) => azurite.stop(),
+      (running) => running.stop(),
       () => {},
     ),
   )
@@ -126,20 +128,20 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
   opened.defer(() => plain.close())
   const tlsPort = await listenAt(secure, options.port, saved.ports.tls)
   const amqpPort = await listenAt(plain, options.amqpPort, saved.ports.amqp)
-  const azurite = await storage
+  const { connectionString, ports, process: azurite } = await storage
 
-  await writeState(directory, { ...saved, ports: { tls: tlsPort, amqp: amqpPort, ...azurite.ports } })
+  await writeState(directory, { ...saved, ports: { tls: tlsPort, amqp: amqpPort, ...ports } })
   const key = saved.keys.iothubowner
   const connection: Connection = {
     iotHub: `HostName=localhost:${tlsPort};SharedAccessKeyName=iothubowner;SharedAccessKey=${key}`,
     eventHub: `Endpoint=sb://localhost:${amqpPort};SharedAccessKeyName=iothubowner;SharedAccessKey=${key};UseDevelopmentEmulator=true;EntityPath=${builtInEventHub}`,
-    storage: azurite.connectionString,
+    storage: connectionString,
     ca: certificate.caFile,
   }
   const connectionFile = join(directory, 'connection.json')
   await writeAtomically(connectionFile, `${JSON.stringify(connection, null, 2)}\n`)
   const failed = new Promise<string>((resolveFailed) =>
-    azurite.process.once('exit', (code, signal) => resolveFailed(`storage (Azurite) ended with ${signal ?? `code ${code}`}`)),
+    azurite.once('exit', (code, signal) => resolveFailed(`storage (Azurite) ended with ${signal ?? `code ${code}`}`)),
   )
   return { connection, connectionFile, failed, stop: () => opened.close() }
 }
@@ -202,11 +204,27 @@ async function listenAt(door: FrontDoor, wanted: number, remembered: number): Pr
   return door.listen(remembered).catch(() => door.listen(0))
 }
 
-async function startOnPortsOrFree<T>(
-  start: (ports: { blob: number; queue: number; table: number }) => Promise<T>,
-  ports: SavedState['ports'],
-): Promise<T> {
-  const free = { blob: 0, queue: 0, table: 0 }
-  if (ports.blob === 0) return start(free)
-  return start(ports).catch(() => start(free))
+/** Azurite, with its tables behind a journal; on the ports used before, or on free ones where those are taken. */
+async function startStorage(directory: string, remembered: AzuritePorts) {
+  const azurite = await startAzurite(directory, { ...remembered, table: 0 }).catch(() =>
+    startAzurite(directory, { blob: 0, queue: 0, table: 0 }),
+  )
+  const front = (port: number) =>
+    startDurableTables({ directory: join(directory, 'table-journal'), upstreamPort: azurite.ports.table, port })
+  try {
+    const tables = await front(remembered.table).catch(() => front(0))
+    const ports = { ...azurite.ports, table: tables.port }
+    return {
+      connectionString: storageConnectionString(ports),
+      ports,
+      process: azurite.process,
+      async stop() {
+        await tables.stop()
+        if (await azurite.stop()) tables.markClean()
+      },
+    }
+  } catch (error) {
+    await azurite.stop()
+    throw error
+  }
 }

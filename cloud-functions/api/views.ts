@@ -28,7 +28,7 @@ const silentAfterMs = 60_000
 export function deviceView(device: DeviceSummary, nowMs: number): DeviceView {
   const model = deviceModel(device.modelId)
   const conditions = device.signals.map(({ condition }) => condition)
-  const isSilent = nowMs - device.lastSeenMs > silentAfterMs
+  const isSilent = nowMs - device.lastSeenMs > silentAfterMs || device.signals.length === 0
   const condition = isSilent ? 'no-data' : conditions.includes('alarm') ? 'alarm' : conditions.includes('learning') ? 'learning' : 'fine'
   return {
     ...device,

@@ -3,6 +3,7 @@ import { app } from '@azure/functions'
 import { z } from 'zod'
 import type { DeadLetterView, Health, LedgerView, ReadingsView } from '../../contract/api.ts'
 import { addLedgers } from '../../contract/ledger.ts'
+import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { isOperator } from '../api/operator.ts'
 import { answering, Problem } from '../api/respond.ts'
 import { bucketWidthMs, resample } from '../api/resample.ts'
@@ -13,11 +14,16 @@ import { listDeadLetters, listDevices, readDevice, readSegments } from '../store
 
 const get = { methods: ['GET' as const], authLevel: 'anonymous' as const }
 
+/** Devices, without the account of messages that name none. */
+async function realDevices() {
+  return (await listDevices(await appTables())).filter(({ deviceId }) => deviceId !== unknownDeviceId)
+}
+
 app.http('health', {
   ...get,
   route: 'v1/health',
   handler: answering(async (request) => {
-    const devices = await listDevices(await appTables())
+    const devices = await realDevices()
     const lastSeenMs = Math.max(0, ...devices.map((device) => device.lastSeenMs))
     return {
       status: 'ok',
@@ -33,7 +39,7 @@ app.http('devices', {
   route: 'v1/devices',
   handler: answering(async () => {
     const nowMs = Date.now()
-    return { devices: (await listDevices(await appTables())).map((device) => deviceView(device, nowMs)) }
+    return { devices: (await realDevices()).map((device) => deviceView(device, nowMs)) }
   }),
 })
 

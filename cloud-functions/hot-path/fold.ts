@@ -5,6 +5,7 @@
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
 import type { DeviceModel } from '../../contract/device-model.ts'
+import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { decodeTelemetry, rejectedAtEdge, stampedRange } from '../../contract/telemetry/decode.ts'
 import type { TelemetryMessage } from '../../contract/telemetry/decode.ts'
 import { DeadLetterReason, MalformedTelemetryError } from '../../contract/telemetry/malformed.ts'
@@ -50,8 +51,6 @@ export type PartitionState = {
 
 /** Boot name under which the hub path numbers the readings of devices that stamp nothing. */
 const unstampedBoot = 'unstamped'
-/** The account of messages that name no device. */
-export const unknownDeviceId = '(unknown)'
 
 export function foldMessage(partition: PartitionState, message: LoggedMessage, compression: Compression, effects: Effects): void {
   if (message.sequenceNumber <= partition.appliedSequence) return
@@ -69,7 +68,15 @@ export function foldMessage(partition: PartitionState, message: LoggedMessage, c
     return
   }
   try {
-    for (const block of decodeTelemetry(message, compression)) foldBlock(partition, message, block, effects)
+    const blocks = decodeTelemetry(message, compression)
+    // After a crash between two rows of a snapshot, some devices are ahead of their partition. Asked before the first
+    // block is folded: one message may hold several blocks of a device, from two of its boots.
+    const ahead = new Set(
+      blocks
+        .map(({ deviceId }) => deviceId)
+        .filter((deviceId) => (partition.devices.get(deviceId)?.appliedSequence ?? -1) >= message.sequenceNumber),
+    )
+    for (const block of blocks) if (!ahead.has(block.deviceId)) foldBlock(partition, message, block, effects)
   } catch (error) {
     const isMalformed = error instanceof MalformedTelemetryError
     const reason = isMalformed ? error.reason : 'processing-failed'
@@ -95,8 +102,6 @@ function bookUndecoded(partition: PartitionState, message: LoggedMessage, effect
 
 function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: DeviceBlock, effects: Effects): void {
   const device = deviceOf(partition, decoded.deviceId)
-  // After a crash between two rows of a snapshot, some devices are ahead of their partition.
-  if (message.sequenceNumber <= device.appliedSequence) return
   device.appliedSequence = message.sequenceNumber
   device.lastSeenMs = message.arrivedMs
   if (decoded.modelId !== '') device.modelId = decoded.modelId

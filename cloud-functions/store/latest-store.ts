@@ -1,6 +1,6 @@
 /** The read side of devices and their readings. */
 import { z } from 'zod'
-import { LedgerCounts } from '../../contract/ledger.ts'
+import { addLedgers, LedgerCounts } from '../../contract/ledger.ts'
 import { decodeSegment } from '../hot-path/open-segment.ts'
 import type { Segment } from '../hot-path/open-segment.ts'
 import { quoted } from './alert-store.ts'
@@ -28,15 +28,22 @@ export type DeviceSummary = z.infer<typeof DeviceSummary>
 
 const LatestRow = z.looseObject({ summary: z.string() })
 
+/** Every device once, by id. One that came by two ways has a row in two partitions: its accounts add up, its newest values count. */
 export async function listDevices(tables: Tables): Promise<DeviceSummary[]> {
-  const devices: DeviceSummary[] = []
+  const devices = new Map<string, DeviceSummary>()
   for await (const row of tables.latest.listEntities({ queryOptions: { select: ['summary'] } })) {
-    devices.push(DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary)))
+    const device = DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary))
+    const known = devices.get(device.deviceId)
+    devices.set(device.deviceId, known ? joined(known, device) : device)
   }
-  return devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
+  return [...devices.values()].sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
 }
 
-/** A device and its open segment. A device may have moved between partitions: the row seen last counts. */
+function joined(a: DeviceSummary, b: DeviceSummary): DeviceSummary {
+  return { ...(a.lastSeenMs > b.lastSeenMs ? a : b), ledger: addLedgers([a.ledger, b.ledger]) }
+}
+
+/** A device and its open segment; of two rows the newer one's. */
 export async function readDevice(
   tables: Tables,
   deviceId: string,

@@ -19,7 +19,8 @@ export function Overview({
   const list = devices.data?.devices ?? []
   const open = alerts.data?.alerts ?? []
   const count = (condition: DeviceView['condition']) => list.filter((device) => device.condition === condition).length
-  const kinds = [...new Set(list.map(({ kind }) => kind))].sort()
+  // Those without a model come last.
+  const kinds = [...new Set(list.map(({ kind }) => kind))].sort((a, b) => Number(a === '') - Number(b === '') || a.localeCompare(b))
   return (
     <main>
       <h1 class="visually-hidden">Overview</h1>

@@ -1,5 +1,6 @@
 /** The health of the pipeline itself: where every reading went, and the messages that were set aside. */
 import type { DeadLetterView, LedgerView } from '../../contract/api.ts'
+import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
 import { formatCount } from '../parts/format.ts'
@@ -43,7 +44,11 @@ export function PipelinePage() {
                   {ledger.data.devices.map((device) => (
                     <tr key={device.deviceId}>
                       <td>
-                        <a href={addressOf.device(device.deviceId)}>{device.deviceId}</a>
+                        {device.deviceId === unknownDeviceId ? (
+                          'Messages that name no device'
+                        ) : (
+                          <a href={addressOf.device(device.deviceId)}>{device.deviceId}</a>
+                        )}
                       </td>
                       {columns.map(([key]) => (
                         <td key={key} class={key === 'unexplained' && device[key] !== 0 ? 'number wrong' : 'number'}>

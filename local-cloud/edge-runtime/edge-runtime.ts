@@ -65,17 +65,6 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
   opened.defer(() => store.close())
   const edgeHub = new EdgeHub({ edge, scope, store, nowMs: Date.now, log })
   opened.defer(() => edgeHub.close())
-  const door = new FrontDoor(
-    {
-      mqtt: (socket) => void new MqttServerConnection(socket, edgeHub),
-      amqp: (socket) => void socket.destroy(),
-      http: (_, response) => void response.writeHead(404).end(),
-    },
-    certificate,
-  )
-  opened.defer(() => door.close())
-  const gatewayHost = `localhost:${await door.listen(options.port)}`
-
   const inFolder = join(dataDirectory, 'workload.sock')
   const socketPath =
     inFolder.length <= socketPathMax
@@ -134,8 +123,19 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
       modules.set(name, new ModuleProcess({ name, script, environment, log }))
     }
   }
-  // Routes first: a module that starts finds its inputs.
+  // Routes before the door opens: a message that no route takes is acknowledged and gone.
   await followDesired(edgeHub, edge.deviceId, '$edgeHub', onHub, log)
+  const door = new FrontDoor(
+    {
+      mqtt: (socket) => void new MqttServerConnection(socket, edgeHub),
+      amqp: (socket) => void socket.destroy(),
+      http: (_, response) => void response.writeHead(404).end(),
+    },
+    certificate,
+  )
+  opened.defer(() => door.close())
+  const gatewayHost = `localhost:${await door.listen(options.port)}`
+
   await followDesired(edgeHub, edge.deviceId, '$edgeAgent', onAgent, log)
   return { gatewayHost, edgeHub, stop: () => opened.close() }
 }

@@ -20,10 +20,10 @@ export function storageConnectionString({ blob, queue, table }: AzuritePorts): s
 }
 
 export type Azurite = {
-  readonly connectionString: string
   readonly ports: AzuritePorts
   readonly process: ChildProcess
-  stop(): Promise<void>
+  /** Resolves to true when it ended by itself, and so has saved everything. */
+  stop(): Promise<boolean>
 }
 
 /**
@@ -71,16 +71,16 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
     child.once('exit', (code) => reject(new Error(`Azurite ended with code ${code}: ${output.slice(-500)}`)))
   })
   child.removeAllListeners('exit')
-  return { connectionString: storageConnectionString(ports), ports, process: child, stop: () => stop(child) }
+  return { ports, process: child, stop: () => stop(child) }
 }
 
-function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+function stop(child: ChildProcess): Promise<boolean> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode === 0)
   return new Promise((resolve) => {
     const timer = setTimeout(() => child.kill('SIGKILL'), stopMsMax)
-    child.once('exit', () => {
+    child.once('exit', (code) => {
       clearTimeout(timer)
-      resolve()
+      resolve(code === 0)
     })
     child.kill('SIGTERM')
   })

@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { ledgerOf } from '../../cloud-functions/hot-path/device-account.ts'
 import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../../cloud-functions/hot-path/device-state.ts'
-import { foldMessage, noEffects, unknownDeviceId } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import type { Effects, LoggedMessage, PartitionState } from '../../cloud-functions/hot-path/fold.ts'
 import { addReading, decodeSegment, encodeSegment, openSegment, segmentLimits } from '../../cloud-functions/hot-path/open-segment.ts'
+import { encodePackedBatch, packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
+import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { rejectedAtEdge } from '../../contract/telemetry/decode.ts'
 
 const startMs = 1_700_000_000_000
@@ -148,6 +150,24 @@ describe('hot path', () => {
     ])
     expect(ledgerOf(partition.devices.get('pump-1')!.account)).toMatchObject({ published: 4, stored: 2, deadLettered: 2, unexplained: 0 })
     expect(ledgerOf(partition.devices.get(unknownDeviceId)!.account)).toMatchObject({ published: 1, deadLettered: 1, unexplained: 0 })
+  })
+
+  test('one message may hold several blocks of a device, from two of its boots', () => {
+    const block = (bootId: string, fromSeq: number) => ({
+      deviceId: 'pump-1',
+      bootId,
+      modelId: '',
+      fromSeq,
+      toSeq: fromSeq,
+      receivedSeq: fromSeq,
+      rejected: [],
+      series: [{ signal: 'vibrationMmPerS', timesMs: [startMs], seqs: [fromSeq], values: [2] }],
+    })
+    const body = encodePackedBatch({ cutAtMs: startMs, blocks: [block('old', 1), block('old', 2), block('new', 1)] }, zlibCompression)
+    const [message] = pumpLog([2]) as [LoggedMessage]
+    const packed = { ...message, deviceId: 'gateway', moduleId: 'edge-module', contentType: packedBatchContentType, body, properties: {} }
+    const { partition } = fold([packed, packed])
+    expect(ledgerOf(partition.devices.get('pump-1')!.account)).toMatchObject({ published: 3, stored: 3, unexplained: 0 })
   })
 
   test('devices that stamp nothing are numbered by the log', () => {

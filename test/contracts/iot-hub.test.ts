@@ -6,7 +6,6 @@ import { EventHubConsumerClient, earliestEventPosition } from '@azure/event-hubs
 import type { ReceivedEventData } from '@azure/event-hubs'
 import mqtt from 'mqtt'
 import type { IClientOptions, MqttClient } from 'mqtt'
-import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -257,7 +256,10 @@ describe('what the hub refuses', () => {
         socket.on('error', () => {})
         socket.write(bytes)
         socket.end()
-        await Promise.race([once(socket, 'close'), neighbour.publishAsync('devices/good-1/messages/events/', '{"v":1}', { qos: 1 })])
+        await Promise.race([
+          new Promise((resolve) => socket.once('close', resolve)),
+          neighbour.publishAsync('devices/good-1/messages/events/', '{"v":1}', { qos: 1 }),
+        ])
         socket.destroy()
       }
     }

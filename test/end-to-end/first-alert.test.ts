@@ -99,6 +99,12 @@ describe('from one command to the first alert', () => {
     )
     expect(alert).toMatchObject({ deviceId: 'pump-002', priority: 'high', evidence: { detector: 'hard-limit', expectedMax: 7.1 } })
     expect((await product.get('alerts?device=pump-002&state=all', AlertList.parse)).alerts).toHaveLength(1)
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page } = await openPage('/', { colorScheme })
+      await page.locator('.alert', { hasText: 'above its limit' }).waitFor()
+      await page.screenshot({ path: join(pictures, `overview-${colorScheme}.png`) })
+      await page.context().close()
+    }
   }, 60_000)
 
   test('the service department has it, as one work order', async () => {
@@ -141,7 +147,7 @@ describe('from one command to the first alert', () => {
     const { page, problems } = await openPage('/')
     await page.locator('.alert a', { hasText: 'pump-002' }).click()
     await page.getByText('Stop the pump, check bearing and coupling').waitFor()
-    expect(await page.locator('.plot canvas').count()).toBe(1)
+    await page.locator('.plot canvas').waitFor()
     await page.screenshot({ path: join(pictures, 'alert.png') })
     await page.getByLabel('Note').fill('Bearing noise confirmed')
     await page.getByRole('button', { name: 'Acknowledge' }).click()
@@ -319,7 +325,7 @@ describe('the page for everybody', () => {
         expect(violations.map(({ id, nodes }) => `${view} ${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`)).toEqual([])
         const width = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
         expect(width, `${view} is wider than the screen`).toBeLessThanOrEqual(0)
-        await page.screenshot({ path: join(pictures, `${view}-${name}.png`) })
+        await page.screenshot({ path: join(name === 'phone' || view === 'pipeline' ? pictures : output, `${view}-${name}.png`) })
         expect(problems).toEqual([])
         await page.context().close()
       }
