@@ -10,4 +10,9 @@ if (isStale()) {
   process.stdout.write(`built in ${await build()} ms\n`)
 }
 process.argv = [process.execPath, join(root, 'bin', 'millwright.mjs'), 'start', ...process.argv.slice(2)]
+// npm hands a signal to the shell between it and this process; the shell dies of it without a word.
+if (process.env.npm_lifecycle_event !== undefined) {
+  const shell = process.ppid
+  setInterval(() => process.ppid !== shell && process.kill(process.pid, 'SIGTERM'), 500).unref()
+}
 await import('../dist/cli/main.mjs')

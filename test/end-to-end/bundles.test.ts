@@ -1,6 +1,6 @@
 /** What is deployed starts from `dist/` alone, in a folder where nothing else is. */
 import { spawn } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { formatDeviceConnectionString } from '../../device-sim/device-credential
 import { WorkerThread } from '../../local-cloud/functions-host/worker-thread.ts'
 import { cloudForTests } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
+import { eventually } from '../support/eventually.ts'
 import { root } from '../support/product.ts'
 
 let cloud: CloudForTests
@@ -103,4 +104,33 @@ describe('the functions bundle', () => {
     await expect(attempt).rejects.toThrow(/settings are wrong[\s\S]*AzureWebJobsStorage[\s\S]*OPERATOR_TOKEN/)
     await worker.stop()
   })
+})
+
+describe('npm start', () => {
+  test.skipIf(process.platform === 'win32')(
+    'ends with npm, whoever ends that',
+    async () => {
+      const data = join(folder, 'npm-start')
+      const npm = spawn('npm', ['start'], {
+        cwd: root,
+        env: { ...process.env, PORT: '0', MILLWRIGHT_DATA: data },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let output = ''
+      npm.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+      await eventually(() => (/^ready: http:\/\/127\.0\.0\.1:\d+$/m.test(output) ? true : undefined), { withinMs: 60_000, what: 'ready' })
+      const { supervisor, children } = JSON.parse(readFileSync(join(data, 'start.lock'), 'utf8')) as {
+        supervisor: number
+        children: number[]
+      }
+      expect(children.length).toBeGreaterThanOrEqual(5)
+      npm.kill('SIGTERM')
+      const isAlive = (pid: number) => existsSync(`/proc/${pid}`)
+      await eventually(() => ([supervisor, ...children].some(isAlive) ? undefined : true), {
+        withinMs: 6_000,
+        what: 'the end of every process',
+      })
+    },
+    90_000,
+  )
 })
