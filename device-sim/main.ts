@@ -37,6 +37,9 @@ const AgentSettings = z.object({
 const log = (event: string, fields: Record<string, unknown>) =>
   process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'agent', event, ...fields })}\n`)
 
+/** What is not acknowledged by then is not waited for. */
+const stopMsMax = 3_000
+
 async function main(): Promise<void> {
   const settings = AgentSettings.safeParse(process.env)
   if (!settings.success) {
@@ -46,6 +49,7 @@ async function main(): Promise<void> {
   const { IOTHUB_DEVICE_CONNECTION_STRING: credentials, IOTHUB_CA_FILE: ca, AGENT_INTERVAL_MS: everyMs } = settings.data
   const stopping = new AbortController()
   for (const event of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(event, () => stopping.abort())
+  stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(0), stopMsMax).unref())
   const computer = new ThisComputer()
   const first = await computer.read(Date.now())
   log('started', { device: credentials.deviceId, signals: Object.keys(first) })

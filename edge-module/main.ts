@@ -7,12 +7,16 @@ import { readSettings, WrongSettingsError } from './settings.ts'
 const log = (event: string, fields: Record<string, unknown>) =>
   process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'edge-module', event, ...fields })}\n`)
 
+const stopMsMax = 1_000
+
 async function main(): Promise<void> {
   const module = await EdgeModule.start({ settings: readSettings(process.env), newBoot: `edge-${randomUUID().slice(0, 8)}`, log })
   let isStopping = false
   const stop = () => {
     if (isStopping) return
     isStopping = true
+    // A message under way to a gateway that is gone is sent again from the checkpoint: nothing is lost by not waiting.
+    setTimeout(() => process.exit(0), stopMsMax).unref()
     void module.stop().finally(() => process.exit(0))
   }
   process.on('SIGTERM', stop)

@@ -14,9 +14,10 @@ import { FrontDoor } from './front-door.ts'
 import { IotHub } from './iot-hub/iot-hub.ts'
 import { Registry } from './iot-hub/registry.ts'
 import { HubRestApi } from './iot-hub/rest-api.ts'
-import type { SharedAccessPolicy } from './iot-hub/rest-api.ts'
+import type { RestResponse, SharedAccessPolicy } from './iot-hub/rest-api.ts'
 import { CommitLog } from './log/commit-log.ts'
 import { MqttServerConnection } from './mqtt/mqtt-server-connection.ts'
+import { readBody, requestUrl } from './http-request.ts'
 import { serverCertificate } from './security/certificates.ts'
 import { newKey } from './security/shared-access.ts'
 import { startAzurite, storageConnectionString } from './storage/azurite.ts'
@@ -146,31 +147,29 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
   return { connection, connectionFile, failed, stop: () => opened.close() }
 }
 
+const restBodyBytesMax = 1024 * 1024
+
 function restListener(rest: HubRestApi, log: LocalCloudOptions['log']): http.RequestListener {
-  const bodyBytesMax = 1024 * 1024
+  const answer = async (request: http.IncomingMessage, url: URL): Promise<RestResponse> => {
+    const body = await readBody(request, restBodyBytesMax)
+    if (!body) return { status: 413 }
+    return rest.handle({ method: request.method ?? 'GET', url, headers: request.headers, body: body.toString() })
+  }
   return (request, response) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > bodyBytesMax) response.writeHead(413).end(() => request.destroy())
-      else chunks.push(chunk)
-    })
-    request.on('end', () => {
-      const url = new URL(request.url ?? '/', `https://${request.headers.host ?? 'localhost'}`)
-      rest.handle({ method: request.method ?? 'GET', url, headers: request.headers, body: Buffer.concat(chunks).toString() }).then(
-        ({ status, body, headers }) =>
-          response
-            .writeHead(status, { 'content-type': 'application/json', ...headers })
-            .end(body === undefined ? undefined : JSON.stringify(body)),
-        (error: unknown) => {
-          log('request-failed', { path: url.pathname, error: String(error) })
-          response
-            .writeHead(500, { 'content-type': 'application/json' })
-            .end(JSON.stringify({ Message: 'ErrorCode:ServerError;the request failed' }))
-        },
-      )
-    })
+    const url = requestUrl(request)
+    if (!url) return void response.writeHead(400).end()
+    answer(request, url).then(
+      ({ status, body, headers }) =>
+        response
+          .writeHead(status, { 'content-type': 'application/json', ...headers })
+          .end(body === undefined ? undefined : JSON.stringify(body)),
+      (error: unknown) => {
+        log('request-failed', { path: url.pathname, error: String(error) })
+        response
+          .writeHead(500, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ Message: 'ErrorCode:ServerError;the request failed' }))
+      },
+    )
   }
 }
 

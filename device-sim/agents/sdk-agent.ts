@@ -41,6 +41,7 @@ export async function runSdkAgent({ credentials, modelId, everyMs, read, signal,
       if (waiting.length > waitingMax) counts.dropped += Object.keys(waiting.shift()!.values).length
     }, onError)
   }, everyMs)
+  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   let pending: StampedMessage | undefined
   while (!signal.aborted) {
     const next = pending ?? (waiting.length > 0 ? stamp.message(waiting.splice(0, 60)) : undefined)
@@ -55,7 +56,9 @@ export async function runSdkAgent({ credentials, modelId, everyMs, read, signal,
     // Kept until it is acknowledged: a message sent again has the same seqs, and is counted once.
     pending = next
     try {
-      await client.sendEvent(toMessage(next))
+      // The SDK retries for minutes while the hub is away; whoever wants to stop does not wait for it.
+      await Promise.race([client.sendEvent(toMessage(next)), stopped])
+      if (signal.aborted) break
       counts.acknowledged += next.readings
       pending = undefined
     } catch (error) {

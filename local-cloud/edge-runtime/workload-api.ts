@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import { unlink } from 'node:fs/promises'
 import http from 'node:http'
 import { z } from 'zod'
+import { requestUrl } from '../http-request.ts'
 
 export type WorkloadApiOptions = {
   readonly socketPath: string
@@ -25,7 +26,7 @@ export async function startWorkloadApi({ socketPath, trustBundle, keyOf }: Workl
       if (text.length > bodyBytesMax) request.destroy()
     })
     request.on('end', () => {
-      const path = new URL(request.url ?? '/', 'http://workload').pathname
+      const path = requestUrl(request)?.pathname ?? ''
       if (request.method === 'GET' && path === '/trust-bundle') return answer(200, { certificate: trustBundle })
       const sign = /^\/modules\/([^/]+)\/genid\/([^/]+)\/sign$/.exec(path)
       if (request.method !== 'POST' || !sign) return answer(404, { message: `${request.method} ${path} is not known` })

@@ -7,6 +7,7 @@ import type { PartitionContext, ReceivedEventData } from '@azure/event-hubs'
 import { BlobCheckpointStore } from '@azure/eventhubs-checkpointstore-blob'
 import { ContainerClient } from '@azure/storage-blob'
 import type { InvocationRequest, TypedData } from './core-api.ts'
+import { storageRetries } from './storage-retries.ts'
 
 /** `extensions.eventHubs` of host.json. */
 export type EventHubSettings = {
@@ -35,9 +36,6 @@ const balancing = { strategy: 'greedy', updateIntervalInMs: 2_000, partitionOwne
 
 /** The client's own default waits 30 s before it tries a lost connection again. */
 const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetryDelayInMs: 5_000, maxRetries: 10 }
-
-/** Storage on the same computer is back within seconds, or not at all. */
-const storageRetries = { retryOptions: { maxTries: 6, retryDelayInMs: 250, maxRetryDelayInMs: 2_000 } }
 
 export async function startEventHubListener(options: EventHubListenerOptions): Promise<{ stop(): Promise<void> }> {
   const container = new ContainerClient(options.storage, 'azure-webjobs-eventhub', storageRetries)

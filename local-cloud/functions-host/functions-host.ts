@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import type http from 'node:http'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
+import { requestUrl } from '../http-request.ts'
 import type { Binding, FunctionMetadata, InvocationRequest, InvocationResponse, RetryOptions } from './core-api.ts'
 import { startEventHubListener } from './event-hub-listener.ts'
 import { HttpRoutes } from './http-routes.ts'
@@ -160,7 +161,7 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
   return {
     functions: httpWorker.functions,
     handleHttp(request, response) {
-      if (!routes.owns(new URL(request.url ?? '/', 'http://localhost').pathname)) return false
+      if (!routes.owns(requestUrl(request)?.pathname ?? '')) return false
       routes
         .handle(request, response, (name, invocation) => httpWorker.invoke(name, invocation))
         .catch((error: unknown) => {

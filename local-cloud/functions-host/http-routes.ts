@@ -1,5 +1,6 @@
 /** HTTP triggers: from a request to an invocation and back, with the route templates of the real host. */
 import type http from 'node:http'
+import { readBody, requestUrl } from '../http-request.ts'
 import type { FunctionMetadata, InvocationRequest, InvocationResponse } from './core-api.ts'
 
 const bodyBytesMax = 100 * 1024 * 1024
@@ -43,13 +44,19 @@ export class HttpRoutes {
     response: http.ServerResponse,
     invoke: (functionName: string, request: InvocationRequest) => Promise<InvocationResponse>,
   ): Promise<void> {
-    const url = new URL(request.url ?? '/', `http://${request.headers.host ?? 'localhost'}`)
+    const url = requestUrl(request)
+    if (!url) {
+      response.writeHead(400).end()
+      return
+    }
+    // The function sees the address as its caller wrote it.
+    if (request.headers.host !== undefined) url.host = request.headers.host
     const found = this.#match(url.pathname, request.method ?? 'GET')
     if (typeof found === 'number') {
       response.writeHead(found).end()
       return
     }
-    const body = await readBody(request)
+    const body = await readBody(request, bodyBytesMax)
     if (!body) {
       response.writeHead(413).end()
       return
@@ -110,17 +117,6 @@ function parameterCount({ segments }: Route): number {
 
 function nullable(values: Record<string, string>): Record<string, { value: string }> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value }]))
-}
-
-async function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > bodyBytesMax) return undefined
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 function answer(response: http.ServerResponse, { returnValue, outputData }: InvocationResponse): void {

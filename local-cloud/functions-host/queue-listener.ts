@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { QueueServiceClient } from '@azure/storage-queue'
 import type { DequeuedMessageItem, QueueClient } from '@azure/storage-queue'
 import type { InvocationRequest, TypedData } from './core-api.ts'
+import { storageRetries } from './storage-retries.ts'
 
 /** `extensions.queues` of host.json. */
 export type QueueSettings = {
@@ -27,7 +28,7 @@ const processingS = 600
 
 export async function startQueueListener(options: QueueListenerOptions): Promise<{ stop(): Promise<void> }> {
   const { queueName, settings, warn } = options
-  const service = QueueServiceClient.fromConnectionString(options.storage)
+  const service = QueueServiceClient.fromConnectionString(options.storage, storageRetries)
   const queue = service.getQueueClient(queueName)
   await queue.createIfNotExists()
   const poison = service.getQueueClient(`${queueName}-poison`)
@@ -105,7 +106,7 @@ const known = new Map<string, Promise<QueueClient>>()
 export async function sendToQueue(storage: string, queueName: string, data: TypedData): Promise<void> {
   let opening = known.get(queueName)
   if (!opening) {
-    const client = QueueServiceClient.fromConnectionString(storage).getQueueClient(queueName)
+    const client = QueueServiceClient.fromConnectionString(storage, storageRetries).getQueueClient(queueName)
     known.set(queueName, (opening = client.createIfNotExists().then(() => client)))
     opening.catch(() => known.delete(queueName))
   }

@@ -8,6 +8,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { requestUrl } from '../http-request.ts'
 
 export type StaticSiteOptions = {
   readonly directory: string
@@ -52,8 +53,9 @@ export async function startStaticSite({ directory, port, handleApi }: StaticSite
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
     if (!isLoopbackName(request.headers.host))
       return void response.writeHead(421, { 'content-type': 'text/plain' }).end('this server answers to localhost and 127.0.0.1 only\n')
+    const path = requestUrl(request)?.pathname
+    if (path === undefined) return void response.writeHead(400).end()
     if (handleApi(request, response)) return
-    const path = new URL(request.url ?? '/', 'http://localhost').pathname
     // Paths without an extension are the page's own addresses.
     const asset = assets.get(extname(path) === '' ? '/index.html' : path)
     if (!asset) return void response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n')

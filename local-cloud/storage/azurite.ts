@@ -1,9 +1,12 @@
 /** Azurite as a child process: blobs, queues and tables with the account and API of Azure Storage. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 export const storageAccount = {
   name: 'devstoreaccount1',
@@ -40,6 +43,7 @@ const stopMsMax = 4_000
 
 /** Starts Azurite on the ports, or on free ones where a port is 0. Resolves when all three services listen. */
 export async function startAzurite(directory: string, wanted: AzuritePorts): Promise<Azurite> {
+  await predecessorGone(directory)
   const ports = {
     blob: wanted.blob || (await freePort()),
     queue: wanted.queue || (await freePort()),
@@ -51,6 +55,7 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
   const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(endWithParent)}`, script, ...options], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
+  if (child.pid !== undefined) writeFileSync(pidFile(directory), String(child.pid))
   await new Promise<void>((resolve, reject) => {
     let output = ''
     const timer = setTimeout(
@@ -72,6 +77,26 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
   })
   child.removeAllListeners('exit')
   return { ports, process: child, stop: () => stop(child) }
+}
+
+const pidFile = (directory: string) => join(directory, 'azurite.pid')
+const predecessorMsMax = 5_000
+
+/** An Azurite whose parent was killed is saving its last: two on one folder would write over each other. */
+async function predecessorGone(directory: string): Promise<void> {
+  mkdirSync(directory, { recursive: true })
+  const pid = existsSync(pidFile(directory)) ? Number(readFileSync(pidFile(directory), 'utf8')) : 0
+  const deadline = Date.now() + predecessorMsMax
+  while (pid > 0 && isAlive(pid) && Date.now() < deadline) await delay(50)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function stop(child: ChildProcess): Promise<boolean> {

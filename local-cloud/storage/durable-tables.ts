@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { CommitLog } from '../log/commit-log.ts'
+import { readBody } from '../http-request.ts'
 
 /** Azurite's interval, the time a save takes, and room to spare. */
 const replayMs = 20_000
@@ -53,7 +54,7 @@ export async function startDurableTables({
       .catch(() => response.writeHead(503, { 'content-type': 'text/plain' }).end('the table service cannot be reached\n'))
   })
   async function handle(request: http.IncomingMessage): Promise<Answer> {
-    const body = await readBody(request)
+    const body = await readBody(request, bodyBytesMax)
     if (!body) return { status: 413, headers: {}, body: Buffer.alloc(0) }
     const change: Change = { method: request.method ?? 'GET', path: request.url ?? '/', headers: forwardedHeaders(request.headers), body }
     const answer = await forward(agent, upstreamPort, change)
@@ -123,17 +124,6 @@ function forward(agent: http.Agent, port: number, { method, path, headers, body 
 function forwardedHeaders(headers: http.IncomingHttpHeaders): Record<string, string> {
   const { connection: _, 'keep-alive': __, 'transfer-encoding': ___, ...kept } = headers
   return Object.fromEntries(Object.entries(kept).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]))
-}
-
-async function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > bodyBytesMax) return undefined
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 function encodeChange({ body, ...header }: Change): Buffer {

@@ -135,6 +135,19 @@ describe('from one command to the first alert', () => {
     await page.context().close()
   })
 
+  test.each(['//', '/%', '/api/v1/%zz', 'http://elsewhere/', '/..%2f..%2fetc%2fpasswd', '*'])(
+    'the address %s is answered, and harms nobody',
+    async (path) => {
+      const { request } = await import('node:http')
+      const { hostname, port } = new URL(product.url)
+      const status = await new Promise((done) =>
+        request({ hostname, port, path, headers: { host: `${hostname}:${port}` } }, (response) => done(response.statusCode)).end(),
+      )
+      expect([200, 400, 404]).toContain(status)
+      expect((await product.get('health', Health.parse)).status).toBe('ok')
+    },
+  )
+
   test('another site cannot reach the page by a name that points here', async () => {
     const { request } = await import('node:http')
     const status = await new Promise((done) =>
