@@ -1,7 +1,6 @@
 /** What every script needs before it can do its work: a Node that is new enough, and the packages of the lockfile. */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createHash } from 'node:crypto'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -21,9 +20,9 @@ export async function requirePackages() {
   const lockfile = join(root, 'package-lock.json')
   // A package installed by npm brings its dependencies along and has no lockfile.
   if (!existsSync(lockfile)) return
-  const wanted = createHash('sha256').update(readFileSync(lockfile)).digest('hex')
-  const mark = join(root, 'node_modules', '.millwright-installed')
-  if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return
+  // npm writes its own copy last, when an installation is complete.
+  const installed = join(root, 'node_modules', '.package-lock.json')
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockfile).mtimeMs) return
   const started = Date.now()
   process.stdout.write('installing packages (once) …\n')
   const options = ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
@@ -35,6 +34,5 @@ export async function requirePackages() {
     process.stderr.write('the packages could not be installed: see above. `npm ci --ignore-scripts` does the same by hand.\n')
     process.exit(1)
   }
-  writeFileSync(mark, wanted)
   process.stdout.write(`packages installed in ${((Date.now() - started) / 1000).toFixed(0)} s\n`)
 }

@@ -1,10 +1,12 @@
 /** The command line, as a person meets it: help, mistakes, and what doctor says. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import https from 'node:https'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { serverCertificate } from '../../local-cloud/security/certificates.ts'
 import { runCommand } from '../support/product.ts'
 
 let folder: string
@@ -99,6 +101,28 @@ describe('doctor', () => {
       'TOPSECRET',
     )
     expect(await wrongWith({})).toEqual([expect.objectContaining({ check: 'hub', detail: expect.stringContaining('cannot be reached') })])
+  })
+})
+
+describe('doctor and the clock', () => {
+  test('says when this computer and the hub do not agree on the time', async () => {
+    const certificate = await serverCertificate(join(folder, 'certificates'))
+    const hub = https.createServer({ key: certificate.key, cert: certificate.cert }, (_, response) => {
+      response.setHeader('date', new Date(Date.now() + 3_600_000).toUTCString())
+      response.end()
+    })
+    await new Promise<void>((done) => hub.listen(0, '127.0.0.1', done))
+    const connection = {
+      iotHub: `HostName=localhost:${(hub.address() as AddressInfo).port};SharedAccessKeyName=owner;SharedAccessKey=YWJj`,
+      eventHub: 'Endpoint=sb://localhost:1;SharedAccessKeyName=a;SharedAccessKey=b;EntityPath=c',
+      storage: 'AccountName=a;AccountKey=YWJj',
+      ca: certificate.caFile,
+    }
+    const target = join(folder, 'skewed.json')
+    writeFileSync(target, JSON.stringify(connection))
+    const { code, stdout } = await runCommand(['doctor', '--port', '0', '--target', target], { MILLWRIGHT_DATA: join(folder, 'data') })
+    hub.close()
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/WRONG {2}clock +differs from the hub by (3599|3600|3601) s/)])
   })
 })
 
