@@ -50,7 +50,7 @@ const Escalated = z.object({
 const Returned = z.object({
   ...eventBase,
   kind: z.literal('returned'),
-  why: z.enum(['normal-again', 'adopted-as-normal', 'device-restarted']),
+  why: z.enum(['normal-again', 'adopted-as-normal']),
 })
 const Acknowledged = z.object({ ...eventBase, kind: z.literal('acknowledged'), by: z.string(), note: z.string() })
 

@@ -23,7 +23,7 @@ export class MalformedConnectionStringError extends Error {
 }
 
 /**
- * The fields of a connection string, names lower-cased. `missing` names fields that must be there.
+ * The fields of a connection string, names lower-cased. `required` names fields that must be there.
  * The value is never repeated in the error: it holds a key.
  */
 export function parseConnectionString(text: string, required: readonly string[]): Map<string, string> {

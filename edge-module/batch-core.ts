@@ -59,7 +59,6 @@ export class BatchCore {
   readonly #unstampedBoot: string
   #blocks: { deviceId: string; block: OpenBlock }[] = []
   #current = new Map<string, OpenBlock>()
-  readingsPassed = 0
   readingsTaken = 0
 
   constructor(memory: CoreMemory, { compression, unstampedBoot }: { compression: Compression; unstampedBoot: string }) {
@@ -107,7 +106,6 @@ export class BatchCore {
           series.timesMs.push(reading.timeMs)
           series.seqs.push(seq)
           series.values.push(reading.value)
-          this.readingsPassed++
         } else {
           series.filtered = addFiltered(series.filtered, reading)
         }
@@ -179,7 +177,6 @@ export class BatchCore {
     })
     this.#blocks = []
     this.#current = new Map()
-    this.readingsPassed = 0
     this.readingsTaken = 0
     return { batch: { cutAtMs: nowMs, blocks }, memory: this.#memory }
   }

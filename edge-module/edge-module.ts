@@ -12,13 +12,13 @@ import { rejectedAtEdge, stampedRange } from '../contract/telemetry/decode.ts'
 import { encodePackedBatch, packedBatchContentType } from '../contract/telemetry/packed-batch.ts'
 import type { Compression } from '../contract/telemetry/telemetry.ts'
 import { AcknowledgingMqtt } from './acknowledging-transport.ts'
-import { BatchCore } from './batch-core.ts'
+import { BatchCore, FilterSettings } from './batch-core.ts'
 import type { RejectedMessage } from './batch-core.ts'
 import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { Journal } from './journal.ts'
 import type { JournalEntry, JournalMessage } from './journal.ts'
-import { DesiredProperties, FilterSettings } from './settings.ts'
+import { DesiredProperties } from './settings.ts'
 import type { EdgeModuleSettings } from './settings.ts'
 
 const compression: Compression = {
@@ -72,9 +72,16 @@ export class EdgeModule {
     await client.open()
     await module.#followTwin(await client.getTwin())
     module.#running = module.#run()
+    // A journal that refused is emptied first: listening again at once would only be refused again.
+    await module.#journalHasRoom()
     client.on('inputMessage', (_input: string, message: iot.Message) => module.#take(message))
     options.log('started', { backlog: module.#tail.length })
     return module
+  }
+
+  async #journalHasRoom(): Promise<void> {
+    const { signal } = this.#stopping
+    while (this.#journal.bytes > this.#options.settings.JOURNAL_BYTES_MAX / 2 && !signal.aborted) await wait(100, signal)
   }
 
   #newCore(): BatchCore {

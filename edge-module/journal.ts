@@ -23,7 +23,7 @@ export type JournalEntry = { readonly message: JournalMessage; readonly position
 
 const entryHeaderBytes = 12
 const entryBytesMax = 1024 * 1024
-const fileBytesMax = 16 * 1024 * 1024
+const fileBytesMaxAtMost = 16 * 1024 * 1024
 const syncEveryMs = 50
 
 type JournalFile = { readonly start: number; readonly path: string; bytes: number }
@@ -36,6 +36,7 @@ export class JournalFullError extends Error {
 export class Journal {
   readonly #directory: string
   readonly #bytesMax: number
+  readonly #fileBytesMax: number
   readonly #files: JournalFile[] = []
   readonly #syncing: NodeJS.Timeout
   #descriptor: number
@@ -45,6 +46,8 @@ export class Journal {
   constructor(directory: string, bytesMax: number) {
     this.#directory = directory
     this.#bytesMax = bytesMax
+    // Space comes back a file at a time, so several files must fit.
+    this.#fileBytesMax = Math.min(fileBytesMaxAtMost, bytesMax / 8)
     mkdirSync(directory, { recursive: true })
     for (const name of readdirSync(directory)
       .filter((file) => /^\d{16}\.journal$/.test(file))
@@ -82,7 +85,7 @@ export class Journal {
     entry.set(body, entryHeaderBytes + json.length)
     entry.writeUInt32LE(crc32(entry.subarray(8)), 4)
     let file = this.#files.at(-1)!
-    if (file.bytes >= fileBytesMax) {
+    if (file.bytes >= this.#fileBytesMax) {
       closeSync(this.#descriptor)
       file = this.#fileAt(this.end)
       this.#files.push(file)

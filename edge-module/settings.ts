@@ -23,5 +23,3 @@ export function readSettings(environment: Record<string, string | undefined>): E
 
 /** Desired properties of the module's twin. Names that are not known are left to others. */
 export const DesiredProperties = FilterSettings.partial()
-
-export { FilterSettings }

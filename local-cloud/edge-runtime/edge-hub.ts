@@ -144,10 +144,6 @@ export class EdgeHub implements DeviceBackend {
     return this.#upstreamOf(identity)
   }
 
-  get clientCount(): number {
-    return this.#clients.size
-  }
-
   async #attachInputs(link: DeviceLink): Promise<void> {
     const { deviceId, moduleId } = link.identity
     if (moduleId === undefined) return

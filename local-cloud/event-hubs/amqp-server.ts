@@ -75,10 +75,6 @@ export class AmqpServer {
     new RheaConnection({ max_frame_size: 65_536, idle_time_out: 240_000 }, this.#container).accept(socket)
   }
 
-  get consumerCount(): number {
-    return this.#consumers.count
-  }
-
   #claimsOf(link: Sender | Receiver): Claims {
     return this.#claims.get(link.connection)!
   }

@@ -57,10 +57,6 @@ export class ConsumerLinks {
     return undefined
   }
 
-  get count(): number {
-    return [...this.#readers.values()].reduce((sum, readers) => sum + readers.length, 0)
-  }
-
   #remove(name: string, reader: Reader): void {
     const rest = (this.#readers.get(name) ?? []).filter((other) => other !== reader)
     if (rest.length > 0) this.#readers.set(name, rest)

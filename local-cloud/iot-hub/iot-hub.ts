@@ -30,7 +30,6 @@ export class IotHub implements DeviceBackend {
   readonly #sessions = new Map<string, Session>()
   /** Counts by reason of what was refused: "where is my message?" */
   readonly refusals = new Map<string, number>()
-  telemetryCount = 0
 
   constructor(options: IotHubOptions) {
     this.#options = options
@@ -80,7 +79,6 @@ export class IotHub implements DeviceBackend {
     const { deviceId, moduleId } = link.identity
     const identity = this.registry.get(deviceId, moduleId)
     if (!identity) return Promise.reject(new Error(`'${deviceId}' was removed`))
-    this.telemetryCount++
     const { system, application } = bag
     const message = {
       deviceId,

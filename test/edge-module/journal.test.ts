@@ -70,6 +70,20 @@ describe('journal', () => {
     }).toThrow(JournalFullError)
     journal.close()
   })
+
+  test('takes again what it refused, once what is handed on is dropped', () => {
+    const journal = new Journal(folder, 2_000)
+    const fill = () => {
+      for (let i = 0; i < 100; i++) journal.append(message('x'.repeat(50)))
+    }
+    expect(fill).toThrow(JournalFullError)
+    journal.dropBefore(journal.end)
+    expect(journal.bytes).toBeLessThan(1_000)
+    expect(texts(journal, journal.end)).toEqual([])
+    journal.append(message('again'))
+    expect(texts(journal).at(-1)).toBe('again')
+    journal.close()
+  })
 })
 
 describe('checkpoint', () => {
