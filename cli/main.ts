@@ -44,8 +44,10 @@ async function main(args: readonly string[]): Promise<number> {
     return 0
   }
   const stopping = new AbortController()
+  // Asked now: once the supervisor is gone, there is no channel to tell that there was one.
+  const patienceMs = process.channel ? childStopMsMax : stopMsMax
   // Whatever hangs while it is closed must not keep a data folder or a port.
-  stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), process.channel ? childStopMsMax : stopMsMax).unref())
+  stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), patienceMs).unref())
   for (const event of ['SIGINT', 'SIGTERM']) process.on(event, () => stopping.abort())
   // Started by another command: when that is gone, even by kill -9, so is the reason to run.
   if (process.channel) process.on('disconnect', () => stopping.abort())
