@@ -64,7 +64,16 @@ export async function build() {
       external: [...external, 'osx-temperature-sensor'],
     }),
     esbuild.build({ ...node, entryPoints: ['local-cloud/functions-host/worker.ts'], outfile: 'dist/local-cloud/functions-worker.cjs' }),
-    esbuild.build({ ...node, format: 'esm', packages: 'external', entryPoints: ['cli/main.ts'], outfile: 'dist/cli/main.mjs' }),
+    // In pieces, so that each command loads what it needs and no more.
+    esbuild.build({
+      ...node,
+      format: 'esm',
+      packages: 'external',
+      splitting: true,
+      entryPoints: ['cli/main.ts'],
+      outdir: 'dist/cli',
+      outExtension: { '.js': '.mjs' },
+    }),
     esbuild.build({
       ...common,
       platform: 'browser',

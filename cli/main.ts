@@ -3,40 +3,42 @@ import 'zod/compile'
 import { MalformedConnectionStringError } from '../contract/connection.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
-import { agent } from './commands/agent.ts'
-import { cloud } from './commands/cloud.ts'
-import { detect } from './commands/detect.ts'
-import { doctor } from './commands/doctor.ts'
-import { edge } from './commands/edge.ts'
-import { functions } from './commands/functions.ts'
-import { replay } from './commands/replay.ts'
-import { simulate } from './commands/simulate.ts'
-import { start } from './commands/start.ts'
 
-const commands: Record<string, Command> = { start, cloud, simulate, agent, edge, functions, replay, detect, doctor }
+/** Loaded when asked for: what one command needs should not cost the start of another. */
+const commands: Record<string, () => Promise<Command>> = {
+  start: async () => (await import('./commands/start.ts')).start,
+  cloud: async () => (await import('./commands/cloud.ts')).cloud,
+  simulate: async () => (await import('./commands/simulate.ts')).simulate,
+  agent: async () => (await import('./commands/agent.ts')).agent,
+  edge: async () => (await import('./commands/edge.ts')).edge,
+  functions: async () => (await import('./commands/functions.ts')).functions,
+  replay: async () => (await import('./commands/replay.ts')).replay,
+  detect: async () => (await import('./commands/detect.ts')).detect,
+  doctor: async () => (await import('./commands/doctor.ts')).doctor,
+}
 
 const stopMsMax = 10_000
 /** A part whose supervisor waits has less: it is ended after this. */
 const childStopMsMax = 4_000
 
-function usage(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+async function usage(): Promise<string> {
+  const lines = await Promise.all(Object.entries(commands).map(async ([name, load]) => `  ${name.padEnd(10)} ${(await load()).summary}`))
   return `usage: millwright <command> [options]\n\n${lines.join('\n')}\n\n\`millwright <command> --help\` says more.\n`
 }
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(usage())
+    process.stdout.write(await usage())
     return name === undefined ? 2 : 0
   }
   if (name === '--version') {
     process.stdout.write(`${__MILLWRIGHT_VERSION__}\n`)
     return 0
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  const command = Object.hasOwn(commands, name) ? await commands[name]!() : undefined
   if (!command) {
-    process.stderr.write(`millwright: there is no command '${name}'\n\n${usage()}`)
+    process.stderr.write(`millwright: there is no command '${name}'\n\n${await usage()}`)
     return 2
   }
   if (rest.includes('--help') || rest.includes('-h')) {
@@ -64,10 +66,13 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-main(process.argv.slice(2)).then(
-  (code) => process.exit(code),
-  (error: unknown) => {
-    process.stderr.write(`${String(error)}\n`)
-    process.exit(1)
-  },
-)
+/** Exits when everything that was written has left: what waits for a slow reader of a pipe would be lost. */
+async function exit(code: number): Promise<never> {
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((written) => stream.write('', written))))
+  process.exit(code)
+}
+
+main(process.argv.slice(2)).then(exit, (error: unknown) => {
+  process.stderr.write(`${String(error)}\n`)
+  return exit(1)
+})

@@ -8,10 +8,16 @@ export const Connection = z.object({
   iotHub: z.string(),
   /** Event Hub-compatible connection string of the built-in endpoint, with EntityPath. */
   eventHub: z.string(),
+  /** Event Hubs namespace without an entity, for event hubs other than the built-in endpoint. */
+  eventHubNamespace: z.string().optional(),
   /** Storage account connection string. */
   storage: z.string(),
   dps: z.object({ endpoint: z.string(), idScope: z.string(), groupKey: z.string() }).optional(),
+  /** Service connection string of DPS. */
+  dpsService: z.string().optional(),
   webPubSub: z.string().optional(),
+  /** The local cloud's own page, and the token that its switches need. */
+  inspector: z.object({ url: z.string(), token: z.string() }).optional(),
   /** File with the certificate authority that signed the servers' certificates; absent on Azure. */
   ca: z.string().optional(),
 })

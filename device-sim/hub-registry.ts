@@ -7,6 +7,8 @@ import { sharedAccessSignature } from './device-credentials.ts'
 const apiVersion = '2021-04-12'
 const tokenMs = 600_000
 const timeoutMs = 20_000
+/** Requests under way at once; a fleet of thousands asks for each of its devices. */
+const socketsMax = 16
 /** The service takes a hundred a request. */
 const bulkMax = 100
 
@@ -33,11 +35,11 @@ export class HubRegistry {
   readonly hubHost: string
   readonly #keyName: string
   readonly #key: string
-  readonly #ca: string | undefined
+  readonly #agent: https.Agent
 
   /** @param connectionString of a policy with registry rights @param ca PEM, for a hub whose authority the system does not know */
   constructor(connectionString: string, ca?: string) {
-    this.#ca = ca
+    this.#agent = new https.Agent({ keepAlive: true, maxSockets: socketsMax, ...(ca === undefined ? {} : { ca }) })
     const fields = parseConnectionString(connectionString, ['HostName', 'SharedAccessKeyName', 'SharedAccessKey'])
     this.hubHost = fields.get('hostname')!
     this.#keyName = fields.get('sharedaccesskeyname')!
@@ -48,17 +50,24 @@ export class HubRegistry {
   async ensureDevices(deviceIds: readonly string[], deviceScope?: string): Promise<RegisteredDevice[]> {
     const found = await Promise.all(deviceIds.map((deviceId) => this.get(deviceId)))
     const missing = deviceIds.filter((_, index) => found[index] === undefined)
+    let refusal: HubRegistryError | undefined
     for (let start = 0; start < missing.length; start += bulkMax) {
       const devices = missing
         .slice(start, start + bulkMax)
         .map((id) => ({ id, importMode: 'create', status: 'enabled', ...(deviceScope === undefined ? {} : { deviceScope }) }))
-      await this.#call('POST', '/devices', devices)
+      try {
+        await this.#call('POST', '/devices', devices)
+      } catch (error) {
+        // Somebody else may have registered some of them a moment ago; whether any is missing shows below.
+        if (!(error instanceof HubRegistryError) || error.status !== 400) throw error
+        refusal ??= error
+      }
     }
     const created = await Promise.all(missing.map((deviceId) => this.get(deviceId)))
     const byId = new Map([...found, ...created].flatMap((device) => (device ? [[device.deviceId, device]] : [])))
     return deviceIds.map((deviceId) => {
       const device = byId.get(deviceId)
-      if (!device) throw new HubRegistryError(`the hub did not register '${deviceId}'`, 0)
+      if (!device) throw refusal ?? new HubRegistryError(`the hub did not register '${deviceId}'`, 0)
       return device
     })
   }
@@ -89,7 +98,7 @@ export class HubRegistry {
         method,
         authorization,
         body: body === undefined ? '' : JSON.stringify(body),
-        ca: this.#ca,
+        agent: this.#agent,
       })
     } catch (error) {
       throw new HubRegistryError(
@@ -108,14 +117,14 @@ export class HubRegistry {
 /** `fetch` takes no certificate authority of its own, and that of a local cloud is not the system's. */
 function request(
   url: string,
-  { method, authorization, body, ca }: { method: string; authorization: string; body: string; ca: string | undefined },
+  { method, authorization, body, agent }: { method: string; authorization: string; body: string; agent: https.Agent },
 ): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const options = {
       method,
       headers: { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       timeout: timeoutMs,
-      ...(ca === undefined ? {} : { ca }),
+      agent,
     }
     const outgoing = https.request(url, options, (response) => {
       let text = ''

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { startLocalCloud } from '../../local-cloud/local-cloud.ts'
-import { noPositionals, parseOptions, Port, printJson } from '../command.ts'
+import { CloudSettingsError, readCloudSettings } from '../../local-cloud/cloud-settings.ts'
+import type { CloudSettings } from '../../local-cloud/cloud-settings.ts'
+import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { announceReady } from '../supervisor/ready.ts'
 
@@ -9,22 +11,27 @@ const Options = z.object({
   port: Port.default(0),
   'amqp-port': Port.default(0),
   'azure-ports': z.boolean().default(false),
+  settings: z.string().min(1).optional(),
   json: z.boolean().default(false),
   positionals: noPositionals,
 })
 
 export const cloud: Command = {
   summary: 'the stand-in for Azure alone: IoT Hub, Event Hubs, storage',
-  help: `usage: millwright cloud [--data DIR] [--port N] [--amqp-port N] [--azure-ports] [--json]
+  help: `usage: millwright cloud [--data DIR] [--port N] [--amqp-port N] [--azure-ports]
+                        [--settings FILE] [--json]
 
-Runs a local IoT Hub with its Event Hubs endpoint and Azure storage (Azurite) on
-loopback, keeps everything in DIR (default .millwright), and writes
-DIR/connection.json with connection strings that Azure SDKs take as they are.
+Runs a local IoT Hub with its Event Hubs endpoint, provisioning (DPS), Web PubSub
+and Azure storage (Azurite) on loopback, keeps everything in DIR (default
+.millwright), and writes DIR/connection.json with connection strings that Azure
+SDKs take as they are. Its page is at the address of 'inspector' there.
 
   --data DIR       folder for everything that must survive a restart
   --port N         TLS port for MQTT, AMQP and HTTPS; default: the one used before
-  --amqp-port N    plain AMQP port, for UseDevelopmentEmulator=true
-  --azure-ports    the TLS port is 8883, as device code expects it
+  --amqp-port N    plain AMQP and HTTP port, for UseDevelopmentEmulator=true
+  --azure-ports    listen on 443, 5671 and 8883 too, so that HostName=localhost
+                   is enough; needs the right to bind them
+  --settings FILE  tier, event hubs, message routes, authorities (JSON)
   --json           one machine-readable object a line
 `,
   async run(args, signal) {
@@ -35,16 +42,20 @@ DIR/connection.json with connection strings that Azure SDKs take as they are.
         port: { type: 'string' },
         'amqp-port': { type: 'string' },
         'azure-ports': { type: 'boolean' },
+        settings: { type: 'string' },
         json: { type: 'boolean' },
       },
       Options,
     )
     const log = (event: string, fields: Record<string, unknown>) =>
       printJson({ time: new Date().toISOString(), part: 'cloud', event, ...fields })
+    const settings = options.settings === undefined ? undefined : await readSettings(options.settings)
     const running = await startLocalCloud({
       dataDirectory: options.data,
-      port: options['azure-ports'] ? 8883 : options.port,
+      port: options.port,
       amqpPort: options['amqp-port'],
+      azurePorts: options['azure-ports'],
+      ...(settings ? { settings } : {}),
       log,
     })
     if (options.json) printJson({ event: 'ready', connectionFile: running.connectionFile })
@@ -59,4 +70,13 @@ DIR/connection.json with connection strings that Azure SDKs take as they are.
     log('failed', { reason })
     return 1
   },
+}
+
+async function readSettings(path: string): Promise<CloudSettings> {
+  try {
+    return await readCloudSettings(path)
+  } catch (error) {
+    if (error instanceof CloudSettingsError) throw new UsageError(error.message)
+    throw error
+  }
 }

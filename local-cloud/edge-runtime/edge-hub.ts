@@ -2,14 +2,17 @@
  * edgeHub: a gateway that devices and modules connect to as if it were the hub. Messages are stored first, acknowledged
  * then, and routed by the deployment; twins are the hub's own, asked for on the client's behalf.
  */
-import { admitByToken } from '../iot-hub/device-credentials.ts'
+import type { z } from 'zod'
+import { admit } from '../iot-hub/device-credentials.ts'
 import type { Credentials } from '../iot-hub/device-credentials.ts'
+import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
 import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/mqtt-server-connection.ts'
 import { formatPropertyBag } from '../mqtt/property-bag.ts'
 import { topics } from '../mqtt/topics.ts'
 import type { Subscription } from '../mqtt/topics.ts'
 import type { EdgeMessage } from './edge-message.ts'
-import type { EdgeRoute, Endpoint } from './routes.ts'
+import type { EdgeHubDesired, EdgeRoute, Endpoint } from './routes.ts'
+import { credentialsOf, keyOfIdentity } from './scope.ts'
 import type { EdgeDevice, EdgeScope } from './scope.ts'
 import type { StoreAndForward } from './store-and-forward.ts'
 import { UpstreamLink } from './upstream.ts'
@@ -27,12 +30,18 @@ type Client = { readonly link: DeviceLink; readonly subscriptions: Set<Subscript
 /** Messages whose route no longer exists or never matched are dropped, as edgeHub does, but counted. */
 export type EdgeHubCounts = { received: number; unrouted: number }
 
+const reportEveryMs = 1_000
+const reportedClientsMax = 150
+
 export class EdgeHub implements DeviceBackend {
   readonly #options: EdgeHubOptions
   readonly #clients = new Map<string, Client>()
   readonly #upstream = new Map<string, UpstreamLink>()
   #routes: readonly EdgeRoute[] = []
   #timeToLiveS = 7200
+  readonly #reportedClients = new Set<string>()
+  #clientChanges: JsonObject = {}
+  #reporting: NodeJS.Timeout | undefined
   readonly counts: EdgeHubCounts = { received: 0, unrouted: 0 }
 
   constructor(options: EdgeHubOptions) {
@@ -40,9 +49,13 @@ export class EdgeHub implements DeviceBackend {
   }
 
   /** Takes the routes of a deployment over and drains the queues they feed. */
-  async applyRoutes(routes: readonly EdgeRoute[], timeToLiveS: number): Promise<void> {
+  async applyRoutes(
+    routes: readonly EdgeRoute[],
+    { timeToLiveSecs, storeLimits }: z.infer<typeof EdgeHubDesired>['storeAndForwardConfiguration'],
+  ): Promise<void> {
     this.#routes = routes
-    this.#timeToLiveS = timeToLiveS
+    this.#timeToLiveS = timeToLiveSecs
+    if (storeLimits) this.#options.store.bytesMax = storeLimits.maxSizeBytes
     await this.#options.store.attach('$upstream', this.#queuesOf('$upstream'), (message) => this.#sendUpstream(message))
     for (const { link, subscriptions } of this.#clients.values()) if (subscriptions.has('module-inputs')) await this.#attachInputs(link)
   }
@@ -51,28 +64,31 @@ export class EdgeHub implements DeviceBackend {
     const { scope, nowMs } = this.#options
     const find = (identity: Identity) => {
       const known = scope.get(identity)
-      return known && { status: known.status, ...known.authentication.symmetricKey }
+      return known && credentialsOf(known)
     }
-    const admit = () => admitByToken(credentials, { isOwnHost: () => true, find, nowMs })
-    const admission = admit()
+    const decide = () => admit(credentials, { find, policyKey: () => undefined, authorities: [], nowMs })
+    const admission = decide()
     if (admission.accepted) return admission
     // Perhaps it was registered, or got a new key, a moment ago.
     await scope.refresh().catch((error: unknown) => this.#options.log('scope-refresh-failed', { error: String(error) }))
-    return admit()
+    return decide()
   }
 
-  connected(link: DeviceLink): boolean {
+  connected(link: DeviceLink): ReadonlySet<Subscription> | undefined {
     const name = nameOf(link.identity)
     const older = this.#clients.get(name)
     this.#clients.set(name, { link, subscriptions: new Set() })
     older?.link.close('a newer connection of the same identity')
-    return older !== undefined
+    this.#reportClient(name, 'Connected')
+    // What waits for a client waits in queues, and on the hub: nothing is kept with the connection.
+    return undefined
   }
 
   disconnected(link: DeviceLink): void {
     const name = nameOf(link.identity)
     if (this.#clients.get(name)?.link !== link) return
     this.#clients.delete(name)
+    this.#reportClient(name, 'Disconnected')
     if (link.identity.moduleId !== undefined)
       for (const endpoint of this.#inputsOf(link.identity.moduleId)) this.#options.store.detach(endpoint)
   }
@@ -115,8 +131,30 @@ export class EdgeHub implements DeviceBackend {
     return this.#upstreamOf(link.identity).twinRequest((requestId) => `$iothub/twin/PATCH/properties/reported/?$rid=${requestId}`, body)
   }
 
-  methodResponse(): void {
-    // Methods are not routed through the gateway yet.
+  methodResponse(link: DeviceLink, requestId: string, status: number, body: Buffer): void {
+    this.#upstreamOf(link.identity).answerMethod(requestId, status, body)
+  }
+
+  /** Reported properties of one of the gateway's own modules. */
+  report(identity: Identity, reported: JsonObject): void {
+    const body = Buffer.from(JSON.stringify(reported))
+    this.#upstreamOf(identity)
+      .twinRequest((requestId) => `$iothub/twin/PATCH/properties/reported/?$rid=${requestId}`, body)
+      .catch((error: unknown) => this.#options.log('report-failed', { identity: nameOf(identity), error: String(error) }))
+  }
+
+  /** Told together: a fleet that connects is one change of the twin, not a thousand. */
+  #reportClient(name: string, status: 'Connected' | 'Disconnected'): void {
+    // Names with characters that properties must not have are left out; so is what would not fit into a twin.
+    if (/[.$ ]/.test(name) || (!this.#reportedClients.has(name) && this.#reportedClients.size >= reportedClientsMax)) return
+    this.#reportedClients.add(name)
+    const time = new Date(this.#options.nowMs()).toISOString()
+    this.#clientChanges[name] = { status, [status === 'Connected' ? 'lastConnectedTimeUtc' : 'lastDisconnectedTimeUtc']: time }
+    this.#reporting ??= setTimeout(() => {
+      this.#reporting = undefined
+      this.report({ deviceId: this.#options.edge.deviceId, moduleId: '$edgeHub' }, { clients: this.#clientChanges })
+      this.#clientChanges = {}
+    }, reportEveryMs)
   }
 
   subscribed(link: DeviceLink, subscription: Subscription, isOn: boolean): void {
@@ -128,11 +166,23 @@ export class EdgeHub implements DeviceBackend {
     const failed = (error: unknown) =>
       this.#options.log('subscription-failed', { client: nameOf(link.identity), subscription, error: String(error) })
     if (subscription === 'module-inputs') this.#attachInputs(link).catch(failed)
-    if (subscription === 'desired-properties') {
+    const current = () => this.#clients.get(nameOf(link.identity))?.link
+    if (subscription === 'desired-properties')
       this.#upstreamOf(link.identity)
-        .onDesired((topic, body) => this.#clients.get(nameOf(link.identity))?.link.send(topic, body))
+        .onDesired((topic, body) => current()?.send(topic, body))
         .catch(failed)
-    }
+    if (subscription === 'methods')
+      this.#upstreamOf(link.identity)
+        .onMethods((topic, body) => current()?.send(topic, body))
+        .catch(failed)
+    if (subscription === 'cloud-to-device')
+      this.#upstreamOf(link.identity)
+        .onCloudToDevice(async (topic, body) => {
+          const client = current()
+          if (!client) throw new Error(`'${nameOf(link.identity)}' is not connected`)
+          await client.deliver(topic, body)
+        })
+        .catch(failed)
   }
 
   refused(reason: string, detail: string): void {
@@ -177,16 +227,15 @@ export class EdgeHub implements DeviceBackend {
     if (known) return known
     const stored = this.#options.scope.get(identity)
     if (!stored) throw new Error(`'${name}' is not in the scope of this gateway`)
-    const link = new UpstreamLink(
-      this.#options.edge.hubHost,
-      { ...identity, key: stored.authentication.symmetricKey.primaryKey },
-      (error) => this.#options.log('upstream-error', { identity: name, error: error.message }),
+    const link = new UpstreamLink(this.#options.edge.hubHost, { ...identity, key: keyOfIdentity(stored) }, (error) =>
+      this.#options.log('upstream-error', { identity: name, error: error.message }),
     )
     this.#upstream.set(name, link)
     return link
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#reporting)
     await Promise.all([...this.#upstream.values()].map((link) => link.close()))
   }
 }

@@ -12,12 +12,15 @@ import { ClosingStack } from '../closing-stack.ts'
 import { FrontDoor } from '../front-door.ts'
 import { isJsonObject, mergePatch } from '../iot-hub/json-merge-patch.ts'
 import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
-import { MqttServerConnection } from '../mqtt/mqtt-server-connection.ts'
+import { refuseUpgrade } from '../http/http-entry.ts'
+import { SocketUpgrades } from '../http/socket-upgrades.ts'
+import { MqttServer } from '../mqtt/mqtt-server.ts'
+import { peerCertificateOf } from '../security/peer-certificate.ts'
 import type { ServerCertificate } from '../security/certificates.ts'
+import { EdgeAgent } from './edge-agent.ts'
 import { EdgeHub } from './edge-hub.ts'
-import { ModuleProcess } from './module-process.ts'
 import { EdgeHubDesired, parseRoutes } from './routes.ts'
-import { EdgeScope } from './scope.ts'
+import { EdgeScope, keyOfIdentity } from './scope.ts'
 import { StoreAndForward } from './store-and-forward.ts'
 import { startWorkloadApi } from './workload-api.ts'
 
@@ -33,12 +36,6 @@ export type EdgeRuntimeOptions = {
 }
 
 export type EdgeRuntime = { readonly gatewayHost: string; readonly edgeHub: EdgeHub; stop(): Promise<void> }
-
-const ModuleSpec = z.looseObject({
-  settings: z.looseObject({ image: z.string() }),
-  env: z.record(z.string(), z.object({ value: z.coerce.string() })).default({}),
-})
-const AgentDesired = z.looseObject({ modules: z.record(z.string(), ModuleSpec).default({}) })
 
 /** Paths of Unix sockets are limited to about a hundred characters. */
 const socketPathMax = 100
@@ -75,68 +72,88 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
     trustBundle: certificate.ca,
     keyOf: (moduleId, generationId) => {
       const module = scope.module(moduleId)
-      return module?.generationId === generationId ? module.authentication.symmetricKey.primaryKey : undefined
+      return module?.generationId === generationId ? keyOfIdentity(module) : undefined
     },
   })
   opened.defer(() => workload.stop())
 
-  const modules = new Map<string, ModuleProcess>()
-  opened.defer(() => Promise.all([...modules.values()].map((module) => module.stop())))
-
-  const onHub = async (desired: JsonObject) => {
-    const parsed = EdgeHubDesired.parse(desired)
-    await edgeHub.applyRoutes(parseRoutes(parsed), parsed.storeAndForwardConfiguration.timeToLiveSecs)
-  }
-  const onAgent = async (desired: JsonObject) => {
-    const { modules: wanted } = AgentDesired.parse(desired)
-    await scope.refresh()
-    for (const [name, module] of modules) {
-      if (wanted[name]) continue
-      modules.delete(name)
-      await module.stop()
-    }
-    for (const [name, { settings, env }] of Object.entries(wanted)) {
-      if (modules.has(name)) continue
-      const script = options.scriptOf(settings.image)
-      const generationId = scope.module(name)?.generationId
-      if (script === undefined || generationId === undefined) {
-        log('module-not-started', {
-          module: name,
-          image: settings.image,
-          reason: script === undefined ? 'nothing on this computer stands for its image' : 'it has no identity',
-        })
-        continue
-      }
-      const environment = {
+  const reportOf = (moduleId: string) => (reported: JsonObject) => edgeHub.report({ deviceId: edge.deviceId, moduleId }, reported)
+  const reportHub = reportOf('$edgeHub')
+  const agent = new EdgeAgent({
+    scriptOf: options.scriptOf,
+    environmentOf: (moduleId) => {
+      const generationId = scope.module(moduleId)?.generationId
+      if (generationId === undefined) return undefined
+      return {
         ...process.env,
-        ...Object.fromEntries(Object.entries(env).map(([key, { value }]) => [key, value])),
-        MODULE_DATA: join(dataDirectory, 'modules', name),
+        MODULE_DATA: join(dataDirectory, 'modules', moduleId),
         IOTEDGE_WORKLOADURI: `unix://${socketPath}`,
         IOTEDGE_DEVICEID: edge.deviceId,
-        IOTEDGE_MODULEID: name,
+        IOTEDGE_MODULEID: moduleId,
         IOTEDGE_MODULEGENERATIONID: generationId,
         IOTEDGE_IOTHUBHOSTNAME: edge.hubHost,
         IOTEDGE_GATEWAYHOSTNAME: gatewayHost,
         IOTEDGE_AUTHSCHEME: 'sasToken',
         IOTEDGE_APIVERSION: '2018-06-28',
       }
-      modules.set(name, new ModuleProcess({ name, script, environment, log }))
+    },
+    report: reportOf('$edgeAgent'),
+    log,
+  })
+  opened.defer(() => agent.stop())
+
+  const onHub = async (desired: JsonObject) => {
+    const applied = (code: number, description: string) =>
+      reportHub({
+        schemaVersion: '1.1',
+        version: { version: '1.6' },
+        lastDesiredVersion: desired.$version,
+        lastDesiredStatus: { code, description },
+      })
+    try {
+      const parsed = EdgeHubDesired.parse(desired)
+      await edgeHub.applyRoutes(parseRoutes(parsed), parsed.storeAndForwardConfiguration)
+      applied(200, '')
+    } catch (error) {
+      // The routes that stood stay.
+      applied(400, error instanceof z.ZodError ? z.prettifyError(error) : String(error))
+      throw error
     }
   }
+  const onAgent = async (desired: JsonObject) => {
+    // A deployment may name a module that was registered a moment ago.
+    await scope.refresh({ atOnce: true })
+    await agent.apply(desired)
+  }
+  let gatewayHost = ''
   // Routes before the door opens: a message that no route takes is acknowledged and gone.
   await followDesired(edgeHub, edge.deviceId, '$edgeHub', onHub, log)
+  const mqtt = new MqttServer(edgeHub)
+  opened.defer(async () => mqtt.close())
+  const upgrades = new SocketUpgrades({
+    mqtt: (stream, { socket }) => mqtt.accept(stream, () => peerCertificateOf(socket)),
+    amqp: (stream) => void stream.destroy(),
+    refused: (reason, detail) => edgeHub.refused(reason, detail),
+  })
+  opened.defer(async () => upgrades.close())
   const door = new FrontDoor(
     {
-      mqtt: (socket) => void new MqttServerConnection(socket, edgeHub),
+      mqtt: (socket) => mqtt.accept(socket, () => peerCertificateOf(socket)),
       amqp: (socket) => void socket.destroy(),
       http: (_, response) => void response.writeHead(404).end(),
+      upgrade: (request, socket, head) => {
+        if (upgrades.owns((request.url ?? '').split('?')[0]!)) upgrades.upgrade(request, socket, head)
+        else refuseUpgrade(socket)
+      },
     },
     certificate,
   )
   opened.defer(() => door.close())
-  const gatewayHost = `localhost:${await door.listen(options.port)}`
+  gatewayHost = `localhost:${await door.listen(options.port)}`
 
-  await followDesired(edgeHub, edge.deviceId, '$edgeAgent', onAgent, log)
+  await followDesired(edgeHub, edge.deviceId, '$edgeAgent', onAgent, log, ({ modules }) =>
+    agent.setReportedBefore(isJsonObject(modules) ? Object.keys(modules) : []),
+  )
   return { gatewayHost, edgeHub, stop: () => opened.close() }
 }
 
@@ -147,20 +164,22 @@ async function followDesired(
   moduleId: string,
   apply: (desired: JsonObject) => Promise<void>,
   log: EdgeRuntimeOptions['log'],
+  onReported?: (reported: JsonObject) => void,
 ): Promise<void> {
   const upstream = edgeHub.upstreamOf({ deviceId, moduleId })
-  const read = async (): Promise<JsonObject> => {
+  const read = async (): Promise<{ desired: JsonObject; reported: JsonObject }> => {
     const { status, body } = await upstream.twinRequest((requestId) => `$iothub/twin/GET/?$rid=${requestId}`, Buffer.from(' '))
     const twin: unknown = JSON.parse(body)
     if (status !== 200 || !isJsonObject(twin) || !isJsonObject(twin.desired))
       throw new Error(`the twin of ${moduleId} could not be read: ${status} ${body}`)
-    return twin.desired
+    return { desired: twin.desired, reported: isJsonObject(twin.reported) ? twin.reported : {} }
   }
-  let desired = await read()
-  await apply(desired)
-  await upstream.onDesired((_, body) => {
-    const patch: unknown = JSON.parse(body.toString())
-    if (!isJsonObject(patch)) return
+  const twin = await read()
+  let { desired } = twin
+  onReported?.(twin.reported)
+  // A deployment that cannot be applied is reported, and must not keep the gateway from starting.
+  await apply(desired).catch((error: unknown) => log('deployment-failed', { module: moduleId, error: String(error) }))
+  await upstream.onDesired((_topic, _body, patch) => {
     desired = mergePatch(desired, patch)
     apply(desired).catch((error: unknown) => log('deployment-failed', { module: moduleId, error: String(error) }))
   })

@@ -1,7 +1,8 @@
 /** Routes of an IoT Edge deployment: `FROM source [WHERE condition] INTO sink`, with priority and time to live. */
 import { z } from 'zod'
-import { parseCondition, RouteSyntaxError } from '../routing/condition.ts'
-import type { Condition, RoutableMessage } from '../routing/condition.ts'
+import { QuerySyntaxError } from '../query/tokens.ts'
+import { parseMessageCondition } from '../routing/message-condition.ts'
+import type { MessageCondition, RoutableMessage } from '../routing/message-condition.ts'
 
 export type Endpoint = { readonly kind: 'upstream' } | { readonly kind: 'module-input'; readonly moduleId: string; readonly input: string }
 
@@ -25,7 +26,13 @@ const RouteEntry = z.union([
 /** `properties.desired` of `$edgeHub`, as far as it matters here. */
 export const EdgeHubDesired = z.looseObject({
   routes: z.record(z.string(), RouteEntry).default({}),
-  storeAndForwardConfiguration: z.object({ timeToLiveSecs: z.number().int().positive() }).default({ timeToLiveSecs: 7200 }),
+  storeAndForwardConfiguration: z
+    .looseObject({
+      timeToLiveSecs: z.number().int().positive().default(7200),
+      /** What the store may hold; a publish beyond it is not acknowledged. */
+      storeLimits: z.object({ maxSizeBytes: z.number().int().positive() }).optional(),
+    })
+    .prefault({}),
 })
 
 export function parseRoutes(desired: z.infer<typeof EdgeHubDesired>): EdgeRoute[] {
@@ -37,13 +44,13 @@ export function parseRoutes(desired: z.infer<typeof EdgeHubDesired>): EdgeRoute[
   }))
 }
 
-/** @throws RouteSyntaxError */
+/** @throws QuerySyntaxError */
 export function parseRoute(text: string): Pick<EdgeRoute, 'matches' | 'endpoint'> {
   const match = /^\s*FROM\s+(\S+)\s+(?:WHERE\s+(.+?)\s+)?INTO\s+(.+?)\s*$/is.exec(text)
-  if (!match) throw new RouteSyntaxError(`'${text}' is not FROM … [WHERE …] INTO …`)
+  if (!match) throw new QuerySyntaxError(`'${text}' is not FROM … [WHERE …] INTO …`)
   const [, source = '', where, sink = ''] = match
   const isFromSource = parseSource(source)
-  const condition: Condition = where === undefined ? () => true : parseCondition(where)
+  const condition: MessageCondition = where === undefined ? () => true : parseMessageCondition(where)
   return { matches: (message) => isFromSource(message) && condition(message), endpoint: parseSink(sink) }
 }
 
@@ -51,7 +58,7 @@ function parseSource(source: string): (message: EdgeSource) => boolean {
   if (source === '/*' || source === '/messages/*') return () => true
   const module = /^\/messages\/modules\/([^/]+)\/(?:outputs\/([^/]+)|\*)$/.exec(source)
   if (!module)
-    throw new RouteSyntaxError(`'${source}' is no source: /messages/*, /messages/modules/{m}/* or /messages/modules/{m}/outputs/{o}`)
+    throw new QuerySyntaxError(`'${source}' is no source: /messages/*, /messages/modules/{m}/* or /messages/modules/{m}/outputs/{o}`)
   const [, moduleId, output] = module
   return (message) => message.moduleId === moduleId && (output === undefined || output === '*' || message.output === output)
 }
@@ -59,6 +66,6 @@ function parseSource(source: string): (message: EdgeSource) => boolean {
 function parseSink(sink: string): Endpoint {
   if (sink.toLowerCase() === '$upstream') return { kind: 'upstream' }
   const input = /^BrokeredEndpoint\(\s*["']\/modules\/([^/]+)\/inputs\/([^/"']+)["']\s*\)$/i.exec(sink)
-  if (!input) throw new RouteSyntaxError(`'${sink}' is no sink: $upstream or BrokeredEndpoint("/modules/{m}/inputs/{i}")`)
+  if (!input) throw new QuerySyntaxError(`'${sink}' is no sink: $upstream or BrokeredEndpoint("/modules/{m}/inputs/{i}")`)
   return { kind: 'module-input', moduleId: input[1]!, input: input[2]! }
 }

@@ -1,6 +1,7 @@
 /** The identities behind a gateway, as the hub lists them for its edge hub; kept on disk for a start without the hub. */
 import { join } from 'node:path'
 import { z } from 'zod'
+import type { KnownIdentity } from '../iot-hub/device-credentials.ts'
 import type { Identity } from '../mqtt/mqtt-server-connection.ts'
 import { DocumentStore } from '../log/document-store.ts'
 import { createAccessToken } from '../security/shared-access.ts'
@@ -10,7 +11,11 @@ const ScopeIdentity = z.object({
   moduleId: z.string().optional(),
   generationId: z.string(),
   status: z.enum(['enabled', 'disabled']),
-  authentication: z.object({ symmetricKey: z.object({ primaryKey: z.string(), secondaryKey: z.string() }) }),
+  authentication: z.object({
+    type: z.enum(['sas', 'selfSigned', 'certificateAuthority']),
+    symmetricKey: z.object({ primaryKey: z.string().nullable(), secondaryKey: z.string().nullable() }),
+    x509Thumbprint: z.object({ primaryThumbprint: z.string().nullable(), secondaryThumbprint: z.string().nullable() }),
+  }),
 })
 export type ScopeIdentity = z.infer<typeof ScopeIdentity>
 
@@ -27,6 +32,7 @@ export class EdgeScope {
   readonly #edge: EdgeDevice
   readonly #known: DocumentStore<ScopeIdentity>
   #refreshing: Promise<void> | undefined
+  #waiting: Promise<void> | undefined
   #refreshedMs = 0
 
   private constructor(edge: EdgeDevice, known: DocumentStore<ScopeIdentity>) {
@@ -46,9 +52,22 @@ export class EdgeScope {
     return this.#known.get(keyOf(this.#edge.deviceId, moduleId))
   }
 
-  /** Asks the hub again, unless it was asked a moment ago. What is known stays known when the hub is away. */
-  refresh(): Promise<void> {
-    if (!this.#refreshing && Date.now() - this.#refreshedMs < refreshEveryMs) return Promise.resolve()
+  /**
+   * Asks the hub again; a moment after it was asked, that moment is waited for first, by all who ask together. What is
+   * known stays known when the hub is away.
+   */
+  refresh({ atOnce = false } = {}): Promise<void> {
+    if (atOnce) return this.#ask()
+    const waitMs = this.#refreshedMs + refreshEveryMs - Date.now()
+    if (waitMs <= 0) return this.#ask()
+    this.#waiting ??= new Promise<void>((resolve) => setTimeout(resolve, waitMs)).then(() => {
+      this.#waiting = undefined
+      return this.#ask()
+    })
+    return this.#waiting
+  }
+
+  #ask(): Promise<void> {
     this.#refreshing ??= this.#fetch().finally(() => {
       this.#refreshing = undefined
       this.#refreshedMs = Date.now()
@@ -65,9 +84,7 @@ export class EdgeScope {
     const hub = modules.find(({ moduleId }) => moduleId === '$edgeHub')
     if (!hub) throw new Error(`'${deviceId}' has no module $edgeHub: it is not registered as an edge device`)
     const path = `/devices/${encodeURIComponent(deviceId)}/modules/$edgeHub/devicesAndModulesInTargetDeviceScope`
-    const scope = ScopeResult.parse(
-      await this.#call('POST', path, `devices/${deviceId}/modules/$edgeHub`, hub.authentication.symmetricKey.primaryKey),
-    )
+    const scope = ScopeResult.parse(await this.#call('POST', path, `devices/${deviceId}/modules/$edgeHub`, keyOfIdentity(hub)))
     const identities = new Map(
       [...scope.devices, ...scope.modules].map((identity) => [keyOf(identity.deviceId, identity.moduleId), identity]),
     )
@@ -95,6 +112,29 @@ export class EdgeScope {
   close(): Promise<void> {
     return this.#known.close()
   }
+}
+
+/** Key of an identity that signs in by tokens. @throws when it does not */
+export function keyOfIdentity({ deviceId, moduleId, authentication }: ScopeIdentity): string {
+  const key = authentication.symmetricKey.primaryKey
+  if (!key) throw new Error(`'${keyOf(deviceId, moduleId)}' has no key: a gateway can speak only for identities that sign in by tokens`)
+  return key
+}
+
+/** What the hub's own rules need to know of it. */
+export function credentialsOf({ status, authentication: { type, symmetricKey, x509Thumbprint } }: ScopeIdentity): KnownIdentity {
+  const text = (value: string | null) => value ?? ''
+  if (type === 'selfSigned')
+    return {
+      status,
+      authentication: {
+        type,
+        primaryThumbprint: text(x509Thumbprint.primaryThumbprint),
+        secondaryThumbprint: text(x509Thumbprint.secondaryThumbprint),
+      },
+    }
+  if (type === 'certificateAuthority') return { status, authentication: { type } }
+  return { status, authentication: { type, primaryKey: text(symmetricKey.primaryKey), secondaryKey: text(symmetricKey.secondaryKey) } }
 }
 
 function keyOf(deviceId: string, moduleId: string | undefined): string {

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { CommitLog } from '../log/commit-log.ts'
 import { DocumentStore } from '../log/document-store.ts'
+import { RefusedMessageError } from '../mqtt/mqtt-server-connection.ts'
 import { decodeEdgeMessage, encodeEdgeMessage } from './edge-message.ts'
 import type { EdgeMessage } from './edge-message.ts'
 
 const queuesMax = 64
-const storeBytesMax = 2 * 1024 * 1024 * 1024
+/** Unless the deployment says otherwise. */
+const storeBytesDefault = 2 * 1024 * 1024 * 1024
 const windowMessages = 64
 /** How often positions are written: what a crash delivers twice at most. */
 const positionEveryMs = 100
@@ -30,6 +32,7 @@ export class StoreAndForward {
   readonly #pumps = new Map<string, EndpointPump>()
   readonly #saving: NodeJS.Timeout
   expiredCount = 0
+  bytesMax = storeBytesDefault
 
   private constructor(log: CommitLog, positions: DocumentStore<z.infer<typeof StoredQueue>>, nowMs: () => number) {
     this.#log = log
@@ -49,7 +52,8 @@ export class StoreAndForward {
   /** Resolves when the message is durable in every queue. */
   async append(queueNames: readonly string[], message: EdgeMessage): Promise<void> {
     // Refusing is back-pressure: the publish stays unacknowledged and the device keeps it.
-    if (this.#log.bytes > storeBytesMax) throw new Error(`the store holds ${this.#log.bytes} bytes, its limit is ${storeBytesMax}`)
+    if (this.#log.bytes > this.bytesMax)
+      throw new RefusedMessageError('store-full', `the store holds ${this.#log.bytes} bytes, its limit is ${this.bytesMax}`)
     const bytes = encodeEdgeMessage(message)
     await Promise.all(queueNames.map(async (name) => this.#log.append((await this.#queue(name)).partition, () => bytes)))
   }

@@ -4,10 +4,17 @@
  */
 import mqtt from 'mqtt'
 import type { MqttClient } from 'mqtt'
+import { z } from 'zod'
 import { formatPropertyBag } from '../mqtt/property-bag.ts'
+import { topics } from '../mqtt/topics.ts'
 import type { TwinResponse } from '../mqtt/mqtt-server-connection.ts'
+import { mergePatch, patchBetween } from '../iot-hub/json-merge-patch.ts'
+import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
 import { createAccessToken } from '../security/shared-access.ts'
 import type { EdgeMessage } from './edge-message.ts'
+
+const Desired = z.looseObject({ $version: z.number() })
+const TwinBody = z.looseObject({ desired: Desired.optional() })
 
 export type UpstreamIdentity = { readonly deviceId: string; readonly moduleId: string | undefined; readonly key: string }
 
@@ -19,7 +26,11 @@ export class UpstreamLink {
   readonly #client: MqttClient
   readonly #identity: UpstreamIdentity
   readonly #twinRequests = new Map<string, (response: TwinResponse) => void>()
-  #desiredListener: ((topic: string, body: Buffer) => void) | undefined
+  #desiredListener: ((topic: string, body: Buffer, desired: Record<string, unknown>) => void) | undefined
+  /** As far as it has passed by here. */
+  #desired: JsonObject = {}
+  #methodListener: ((topic: string, body: Buffer) => void) | undefined
+  #cloudToDeviceListener: ((topic: string, body: Buffer) => Promise<void>) | undefined
   #nextRequest = 1
   #isTwinSubscribed: Promise<unknown> | undefined
 
@@ -46,6 +57,19 @@ export class UpstreamLink {
     this.#client.on('reconnect', () => (this.#client.options.password = password()))
     this.#client.on('error', onError)
     this.#client.on('message', (topic, body) => this.#receive(topic, body))
+    let isFirst = true
+    this.#client.on('connect', () => {
+      if (!isFirst) void this.#catchUp().catch(onError)
+      isFirst = false
+    })
+    // A message to the device is acknowledged to the hub when the device has acknowledged it.
+    this.#client.handleMessage = ({ topic, payload }, done) => {
+      if (!topic.includes('/messages/devicebound/') || !this.#cloudToDeviceListener) return done()
+      this.#cloudToDeviceListener(topic, Buffer.from(payload)).then(
+        () => done(),
+        (error: Error) => done(error),
+      )
+    }
   }
 
   /** Resolves when the hub has acknowledged. */
@@ -79,23 +103,56 @@ export class UpstreamLink {
     })
   }
 
+  /** What changed while the link was down is told as one patch. */
+  async #catchUp(): Promise<void> {
+    if (!this.#desiredListener) return
+    const before = this.#desired
+    await this.twinRequest((requestId) => `$iothub/twin/GET/?$rid=${requestId}`, Buffer.from(' '))
+    const { $version } = this.#desired
+    if ($version === undefined || $version === before.$version) return
+    const patch = { ...patchBetween(before, this.#desired), $version }
+    this.#desiredListener(topics.desired(Number($version)), Buffer.from(JSON.stringify(patch)), patch)
+  }
+
   /** Desired properties of this identity, full or as patches, from now on. */
-  async onDesired(listener: (topic: string, body: Buffer) => void): Promise<void> {
+  async onDesired(listener: (topic: string, body: Buffer, desired: Record<string, unknown>) => void): Promise<void> {
     this.#desiredListener = listener
     await this.#client.subscribeAsync('$iothub/twin/PATCH/properties/desired/#', { qos: 0 })
+  }
+
+  /** Calls of direct methods on this identity, from now on. */
+  async onMethods(listener: (topic: string, body: Buffer) => void): Promise<void> {
+    this.#methodListener = listener
+    await this.#client.subscribeAsync('$iothub/methods/POST/#', { qos: 0 })
+  }
+
+  answerMethod(requestId: string, status: number, body: Buffer): void {
+    this.#client.publish(`$iothub/methods/res/${status}/?$rid=${requestId}`, body, { qos: 0 })
+  }
+
+  /** Messages from the cloud to this device; one that the listener rejects is delivered again later. */
+  async onCloudToDevice(listener: (topic: string, body: Buffer) => Promise<void>): Promise<void> {
+    this.#cloudToDeviceListener = listener
+    await this.#client.subscribeAsync(`devices/${this.#identity.deviceId}/messages/devicebound/#`, { qos: 1 })
   }
 
   #receive(topic: string, body: Buffer): void {
     const response = /^\$iothub\/twin\/res\/(\d+)\/\?\$rid=([^&]*)(?:&\$version=(\d+))?/.exec(topic)
     if (response) {
       const [, status, requestId = '', version] = response
+      if (status === '200') this.#desired = TwinBody.safeParse(JSON.parse(body.toString())).data?.desired ?? this.#desired
       this.#twinRequests.get(requestId)?.({
         status: Number(status),
         body: body.toString(),
         ...(version === undefined ? {} : { version: Number(version) }),
       })
     } else if (topic.startsWith('$iothub/twin/PATCH/properties/desired/')) {
-      this.#desiredListener?.(topic, body)
+      const patch = Desired.safeParse(JSON.parse(body.toString()))
+      if (!patch.success) return
+      this.#desired = mergePatch(this.#desired, patch.data)
+      this.#desiredListener?.(topic, body, patch.data)
+    } else if (topic.startsWith('$iothub/methods/POST/')) {
+      this.#methodListener?.(topic, body)
     }
   }
 

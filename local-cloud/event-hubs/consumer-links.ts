@@ -2,14 +2,19 @@
  * Readers of partitions. Each has its own position and credit; readers with an owner level (epoch) are alone in their
  * consumer group, the highest and newest of them wins.
  */
+import type { Duplex } from 'node:stream'
 import rhea from 'rhea'
 import type { Sender } from 'rhea'
 import { AmqpWriter } from '../amqp/amqp-writer.ts'
 import { section } from '../amqp/message-sections.ts'
-import { failure, parseEntityPath } from './event-hub.ts'
-import type { AmqpFailure, EventHub } from './event-hub.ts'
+import { failure } from '../amqp/amqp-node.ts'
+import type { LogRecord } from '../log/commit-log.ts'
+import type { AmqpFailure } from '../amqp/amqp-node.ts'
+import { parseEntityPath } from './event-hub.ts'
+import type { EventHub } from './event-hub.ts'
+import { onWindow, sendableCount, sendSettled } from './settled-transfers.ts'
 
-const limits = { readersWithoutEpoch: 5, readCount: 500, readBytes: 1024 * 1024 } as const
+const limits = { readersWithoutEpoch: 5, readCount: 500, readBytes: 1024 * 1024, unreadBytes: 8 * 1024 * 1024 } as const
 
 type Reader = { readonly link: Sender; readonly epoch: number | undefined; close(failure?: AmqpFailure): void }
 
@@ -57,6 +62,23 @@ export class ConsumerLinks {
     return undefined
   }
 
+  /** Ends readers as a newer one would; all of them, or those of `hub/consumergroup/partition`. @returns how many */
+  steal(target: string | undefined): number {
+    let count = 0
+    for (const [name, readers] of [...this.#readers]) {
+      if (target !== undefined && name.toLowerCase() !== target.toLowerCase()) continue
+      for (const reader of readers) {
+        reader.close(failure.stolen('fault injection: steal-epoch'))
+        count++
+      }
+    }
+    return count
+  }
+
+  list(): { name: string; epoch: number | undefined; credit: number }[] {
+    return [...this.#readers].flatMap(([name, readers]) => readers.map(({ link, epoch }) => ({ name, epoch, credit: link.credit })))
+  }
+
   #remove(name: string, reader: Reader): void {
     const rest = (this.#readers.get(name) ?? []).filter((other) => other !== reader)
     if (rest.length > 0) this.#readers.set(name, rest)
@@ -72,19 +94,18 @@ export class ConsumerLinks {
       if (isPumping || isClosed) return
       isPumping = true
       try {
-        while (!isClosed && link.sendable()) {
-          const records = await hub.log.read(partition, next, { count: Math.min(link.credit, limits.readCount), bytes: limits.readBytes })
+        // What rhea has to say first, such as the answer to the attach, goes out in this turn.
+        await nextTurn()
+        while (!isClosed && link.is_open() && sendableCount(link) > 0) {
+          const count = Math.min(sendableCount(link), limits.readCount)
+          const records = await hub.log.read(partition, next, { count, bytes: limits.readBytes })
           if (records.length === 0 || isClosed) break
           const prefix = wantsMetrics ? runtimeMetrics(hub, partition) : undefined
-          for (const { payload, sequenceNumber } of records) {
-            if (!link.sendable()) break
-            const delivery = link.send(prefix ? Buffer.concat([prefix, payload]) : payload, undefined, 0)
-            // Settled by the sender: the reader keeps its position itself, a disposition each would only cost.
-            ;(delivery as { settled: boolean }).settled = true
-            next = sequenceNumber + 1
-          }
-          // rhea takes credit off when it writes, a turn later: asking again before that would overdraw it.
-          await new Promise((resolve) => setImmediate(resolve))
+          const sent = send(link, prefix, records)
+          if (sent === 0) break
+          next = records[sent - 1]!.sequenceNumber + 1
+          // One turn for others; and for rhea, which takes credit off when it writes.
+          await nextTurn()
         }
       } finally {
         isPumping = false
@@ -93,9 +114,14 @@ export class ConsumerLinks {
     const onPumpError = (error: unknown) => reader.close({ condition: 'amqp:internal-error', description: String(error) })
     const safePump = () => void pump().catch(onPumpError)
     const unsubscribe = hub.log.subscribe(partition, safePump)
+    const { socket } = link.connection as unknown as { socket: Duplex }
+    socket.on('drain', safePump)
+    const closeWindow = onWindow(link, safePump)
     const release = () => {
       isClosed = true
       unsubscribe()
+      socket.off('drain', safePump)
+      closeWindow()
       onClosed()
     }
     const reader: Reader = {
@@ -114,6 +140,33 @@ export class ConsumerLinks {
     safePump()
     return reader
   }
+}
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/**
+ * All of them settled by the sender: a reader keeps its position itself, a disposition each would only cost.
+ * @returns how many were sent; the peer's next flow brings the others
+ */
+function send(link: Sender, prefix: Buffer | undefined, records: readonly LogRecord[]): number {
+  if (isBackedUp(link)) return 0
+  const count = sendSettled(
+    link,
+    prefix,
+    records.map(({ payload }) => payload),
+  )
+  if (count > 0 || !link.sendable()) return count
+  // Too large for one frame, or among deliveries that wait for an answer: rhea knows how.
+  const { payload } = records[0]!
+  const delivery = link.send(prefix ? Buffer.concat([prefix, payload]) : payload, undefined, 0)
+  ;(delivery as { settled: boolean }).settled = true
+  return 1
+}
+
+/** True while a reader has credit but does not read what is on its way. */
+function isBackedUp(link: Sender): boolean {
+  const { socket } = link.connection as unknown as { socket: Duplex }
+  return socket.writableLength > limits.unreadBytes
 }
 
 type WithCredit = { readonly credit: number }

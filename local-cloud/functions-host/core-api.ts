@@ -66,7 +66,7 @@ export type HostMessage = {
   readonly request: InvocationRequest
 }
 export type WorkerMessage =
-  | { readonly kind: 'ready'; readonly functions: FunctionMetadata[] }
+  | { readonly kind: 'ready'; readonly functions: FunctionMetadata[]; readonly httpUri: string | undefined }
   | { readonly kind: 'failed'; readonly error: string }
   | { readonly kind: 'result'; readonly invocationId: string; readonly response: InvocationResponse }
   | { readonly kind: 'error'; readonly invocationId: string; readonly error: string }

@@ -6,12 +6,18 @@ import { readFile } from 'node:fs/promises'
 import type http from 'node:http'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { requestUrl } from '../http-request.ts'
-import type { Binding, FunctionMetadata, InvocationRequest, InvocationResponse, RetryOptions } from './core-api.ts'
-import { startEventHubListener } from './event-hub-listener.ts'
+import { readBody, requestUrl } from '../http-request.ts'
+import type { Binding, FunctionMetadata, InvocationRequest, RetryOptions } from './core-api.ts'
+import type { FunctionKeys } from './function-keys.ts'
+import { isAuthorised } from './function-keys.ts'
 import { HttpRoutes } from './http-routes.ts'
-import { sendToQueue, startQueueListener } from './queue-listener.ts'
-import { startTimerListener } from './timer-listener.ts'
+import { Outputs } from './outputs.ts'
+import { startBlobListener } from './triggers/blob.ts'
+import { eventGridPath, EventGridWebhook } from './triggers/event-grid.ts'
+import type { EventGridFunction } from './triggers/event-grid.ts'
+import { startEventHubListener } from './triggers/event-hub.ts'
+import { startQueueListener } from './triggers/queue.ts'
+import { startTimerListener } from './triggers/timer.ts'
 import { WorkerThread } from './worker-thread.ts'
 
 const HostJson = z.object({
@@ -21,6 +27,9 @@ const HostJson = z.object({
       eventHubs: z
         .looseObject({
           maxEventBatchSize: z.number().int().positive().default(100),
+          minEventBatchSize: z.number().int().positive().default(1),
+          maxWaitTime: z.string().default('00:01:00'),
+          batchCheckpointFrequency: z.number().int().positive().default(1),
           prefetchCount: z.number().int().positive().default(300),
           initialOffsetOptions: z.object({ type: z.enum(['fromStart', 'fromEnd']).default('fromStart') }).default({ type: 'fromStart' }),
         })
@@ -45,6 +54,8 @@ export type FunctionsHostOptions = {
   /** App settings, as they would stand in the function app's configuration. */
   readonly settings: Readonly<Record<string, string>>
   readonly longMetadata?: boolean
+  /** Keys of HTTP functions that are not anonymous; without, none is asked for. */
+  readonly keys?: FunctionKeys
   readonly log: (level: string, text: string) => void
 }
 
@@ -70,6 +81,11 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
   const httpWorker = await startWorker()
   const workers = [httpWorker]
   const listeners: { stop(): Promise<void> }[] = []
+  const gridFunctions = new Map<string, EventGridFunction>()
+  const outputs = new Outputs({
+    connection: (name) => connectionSetting(settings, String(name ?? 'AzureWebJobsStorage')),
+    resolve: (text) => resolveSetting(settings, text),
+  })
   const triggered = httpWorker.functions.filter((metadata) => triggerOf(metadata).type !== 'httpTrigger')
   await Promise.all(
     triggered.map(async (metadata) => {
@@ -91,9 +107,14 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
           eventHubName: resolveSetting(settings, String(trigger.eventHubName)),
           consumerGroup: resolveSetting(settings, String(trigger.consumerGroup ?? '$Default')),
           storage: setting('AzureWebJobsStorage'),
-          settings: { ...extensions.eventHubs, initialOffset: extensions.eventHubs.initialOffsetOptions.type },
+          settings: {
+            ...extensions.eventHubs,
+            maxWaitMs: timeSpanMs(extensions.eventHubs.maxWaitTime),
+            initialOffset: extensions.eventHubs.initialOffsetOptions.type,
+          },
           bindingName: trigger.bindingName,
           isBinary: trigger.dataType === 'binary',
+          isSingle: trigger.cardinality === 'one',
           longMetadata: options.longMetadata ?? false,
           invoke,
           warn,
@@ -116,11 +137,27 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
       }
       case 'timerTrigger':
         return startTimerListener({
+          functionName: metadata.name,
+          runOnStartup: trigger.runOnStartup === true,
+          useMonitor: trigger.useMonitor !== false,
+          storage: setting('AzureWebJobsStorage'),
           schedule: resolveSetting(settings, String(trigger.schedule)),
           bindingName: trigger.bindingName,
           invoke,
           warn,
         })
+      case 'blobTrigger':
+        return startBlobListener({
+          functionName: metadata.name,
+          storage: setting(trigger.connection),
+          path: resolveSetting(settings, String(trigger.path)),
+          bindingName: trigger.bindingName,
+          invoke,
+          warn,
+        })
+      case 'eventGridTrigger':
+        gridFunctions.set(metadata.name.toLowerCase(), { bindingName: trigger.bindingName, isMany: trigger.cardinality === 'many', invoke })
+        return { stop: async () => {} }
       default:
         throw new Error(`function '${metadata.name}' has a trigger of type '${trigger.type}', which this host does not know`)
     }
@@ -132,7 +169,7 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
     for (let retryCount = 0; ; retryCount++) {
       try {
         const retryContext = retryCount > 0 ? { retryContext: { retryCount, maxRetryCount } } : {}
-        await writeOutputs(metadata, await worker.invoke(metadata.name, { ...request, ...retryContext }))
+        await outputs.write(metadata, await worker.invoke(metadata.name, { ...request, ...retryContext }))
         return
       } catch (error) {
         // -1 retries for ever, as in the real policy.
@@ -143,41 +180,55 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
     }
   }
 
-  async function writeOutputs({ bindings }: FunctionMetadata, { outputData }: InvocationResponse): Promise<void> {
-    for (const { name, data } of outputData ?? []) {
-      const binding = bindings[name]
-      if (binding?.type === 'queue')
-        await sendToQueue(
-          connectionSetting(settings, String(binding.connection)),
-          resolveSetting(settings, String(binding.queueName)),
-          data,
-        )
-      else if (binding && binding.type !== 'http') throw new Error(`an output of type '${binding.type}' is not known to this host`)
-    }
+  let stopping = false
+  const byName = new Map(httpWorker.functions.map((metadata) => [metadata.name, metadata]))
+  const routes = new HttpRoutes(httpWorker.functions, extensions.http.routePrefix, {
+    isAuthorised: (level, key) => isAuthorised(level, key, options.keys),
+    httpUri: httpWorker.httpUri,
+    async invoke(name, request, invocationId) {
+      const answer = await httpWorker.invoke(name, request, invocationId)
+      await outputs.write(byName.get(name)!, answer)
+      return answer
+    },
+  })
+  const eventGrid = new EventGridWebhook(gridFunctions)
+
+  async function answerWebhook(request: http.IncomingMessage, response: http.ServerResponse, url: URL): Promise<void> {
+    const key = url.searchParams.get('code') ?? [request.headers['aeg-sas-key'] ?? ''].flat()[0]
+    if (!isAuthorised('function', key, options.keys)) return void response.writeHead(401).end()
+    const body = await readBody(request, webhookBytesMax)
+    if (!body) return void response.writeHead(413).end()
+    const answer = await eventGrid.handle({ method: request.method ?? 'GET', query: url.searchParams, headers: request.headers, body })
+    response
+      .writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers })
+      .end(answer.body === undefined ? undefined : JSON.stringify(answer.body))
   }
 
-  let stopping = false
-  const routes = new HttpRoutes(httpWorker.functions, extensions.http.routePrefix)
   return {
     functions: httpWorker.functions,
     handleHttp(request, response) {
-      if (!routes.owns(requestUrl(request)?.pathname ?? '')) return false
-      routes
-        .handle(request, response, (name, invocation) => httpWorker.invoke(name, invocation))
-        .catch((error: unknown) => {
-          log('error', `${request.method} ${request.url}: ${String(error)}`)
-          if (!response.headersSent) response.writeHead(500)
-          response.end()
-        })
+      const url = requestUrl(request)
+      const isWebhook = url?.pathname === eventGridPath
+      if (!url || (!isWebhook && !routes.owns(url.pathname))) return false
+      const answered = isWebhook ? answerWebhook(request, response, url) : routes.handle(request, response)
+      answered.catch((error: unknown) => {
+        log('error', `${request.method} ${request.url}: ${String(error)}`)
+        if (!response.headersSent) response.writeHead(500)
+        response.end()
+      })
       return true
     },
     async stop() {
       stopping = true
       await Promise.all(listeners.map((listener) => listener.stop()))
+      await outputs.close()
       await Promise.all(workers.map((worker) => worker.stop()))
     },
   }
 }
+
+/** Event Grid delivers a megabyte at most. */
+const webhookBytesMax = 1024 * 1024
 
 function triggerOf({ name, bindings }: FunctionMetadata): Binding & { bindingName: string } {
   const found = Object.entries(bindings).find(([, binding]) => binding.type.toLowerCase().endsWith('trigger'))

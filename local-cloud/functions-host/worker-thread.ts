@@ -7,12 +7,15 @@ export type WorkerLog = (level: LogLevel, functionName: string | undefined, text
 
 export class WorkerThread {
   readonly functions: readonly FunctionMetadata[]
+  /** Where the app takes streamed requests, undefined when it does not stream. */
+  readonly httpUri: string | undefined
   readonly #worker: Worker
   readonly #waiting = new Map<string, { resolve: (response: InvocationResponse) => void; reject: (error: Error) => void }>()
 
-  private constructor(worker: Worker, functions: readonly FunctionMetadata[], log: WorkerLog) {
+  private constructor(worker: Worker, { functions, httpUri }: WorkerMessage & { kind: 'ready' }, log: WorkerLog) {
     this.#worker = worker
     this.functions = functions
+    this.httpUri = httpUri
     worker.on('message', (message: WorkerMessage) => this.#receive(message, log))
     worker.on('error', (error) => this.#fail(error))
     worker.on('exit', (code) => this.#fail(new Error(`the worker ended with code ${code}`)))
@@ -28,15 +31,14 @@ export class WorkerThread {
         if (message.kind === 'log') return log(message.level, message.functionName, message.text)
         worker.off('message', onMessage)
         worker.off('error', reject)
-        if (message.kind === 'ready') return resolve(new WorkerThread(worker, message.functions, log))
+        if (message.kind === 'ready') return resolve(new WorkerThread(worker, message, log))
         reject(new Error(`the app cannot be loaded: ${message.kind === 'failed' ? message.error : message.kind}`))
       }
       worker.on('message', onMessage)
     })
   }
 
-  invoke(functionName: string, request: InvocationRequest): Promise<InvocationResponse> {
-    const invocationId = randomUUID()
+  invoke(functionName: string, request: InvocationRequest, invocationId: string = randomUUID()): Promise<InvocationResponse> {
     return new Promise((resolve, reject) => {
       this.#waiting.set(invocationId, { resolve, reject })
       this.#worker.postMessage({ kind: 'invoke', invocationId, functionName, request } satisfies HostMessage)

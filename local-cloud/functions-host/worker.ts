@@ -3,6 +3,7 @@
  * `require('@azure/functions-core')`, and runs its functions when the host says so.
  */
 import Module from 'node:module'
+import net from 'node:net'
 import { createRequire } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { format } from 'node:util'
@@ -21,7 +22,7 @@ type InvocationModel = {
 }
 type ProgrammingModel = {
   getInvocationModel(context: CoreContext): InvocationModel
-  getCapabilities(capabilities: Record<string, string>): Promise<Record<string, string>>
+  getCapabilities(capabilities: Record<string, string>): Promise<Record<string, string | undefined>>
 }
 type CoreContext = {
   readonly invocationId: string
@@ -132,8 +133,28 @@ host.on('message', (message: HostMessage) => {
 async function start(): Promise<void> {
   createRequire(appFile)(appFile)
   await runHooks('appStart', { hookData: {} })
-  await model?.getCapabilities({})
-  post({ kind: 'ready', functions: [...functions.values()].map(({ metadata }) => metadata) })
+  const capabilities = await onLoopback(async () => model?.getCapabilities({}))
+  post({
+    kind: 'ready',
+    functions: [...functions.values()].map(({ metadata }) => metadata),
+    httpUri: capabilities?.HttpUri?.replace('//localhost:', '//127.0.0.1:'),
+  })
+}
+
+/** The library opens its server for streams on all interfaces; on this computer it is for this computer. */
+async function onLoopback<T>(open: () => Promise<T>): Promise<T> {
+  const { listen } = net.Server.prototype
+  net.Server.prototype.listen = function (this: net.Server, ...given: unknown[]) {
+    const [first, second] = given
+    const port = typeof first === 'number' ? first : 0
+    const onListening = [first, second].find((one) => typeof one === 'function')
+    return (listen as (...options: unknown[]) => net.Server).call(this, port, '127.0.0.1', onListening)
+  } as typeof listen
+  try {
+    return await open()
+  } finally {
+    net.Server.prototype.listen = listen
+  }
 }
 
 start().catch((error: unknown) => post({ kind: 'failed', error: error instanceof Error ? (error.stack ?? error.message) : String(error) }))

@@ -14,3 +14,19 @@ export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
   }
   return merged
 }
+
+/** The patch that makes one document of another. */
+export function patchBetween(from: JsonObject, to: JsonObject): JsonObject {
+  const patch: JsonObject = {}
+  for (const name of Object.keys(from)) if (!Object.hasOwn(to, name)) patch[name] = null
+  for (const [name, value] of Object.entries(to)) {
+    const before = from[name]
+    if (isJsonObject(value) && isJsonObject(before)) {
+      const inner = patchBetween(before, value)
+      if (Object.keys(inner).length > 0) patch[name] = inner
+    } else if (JSON.stringify(before) !== JSON.stringify(value)) {
+      patch[name] = value
+    }
+  }
+  return patch
+}

@@ -4,52 +4,66 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { DocumentStore } from '../log/document-store.ts'
 import { newKey } from '../security/shared-access.ts'
+import { newTwin, Twin } from './twin.ts'
 
-const Json = z.record(z.string(), z.unknown())
+/** How an identity proves who it is. */
+const Authentication = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('sas'), primaryKey: z.string(), secondaryKey: z.string() }),
+  z.object({ type: z.literal('selfSigned'), primaryThumbprint: z.string(), secondaryThumbprint: z.string() }),
+  z.object({ type: z.literal('certificateAuthority') }),
+])
+export type Authentication = z.infer<typeof Authentication>
 
 const StoredIdentity = z.object({
   deviceId: z.string(),
   moduleId: z.string().optional(),
+  managedBy: z.string().optional(),
   generationId: z.string(),
   etag: z.string(),
   status: z.enum(['enabled', 'disabled']),
   statusReason: z.string().optional(),
+  statusUpdatedMs: z.number(),
   isEdge: z.boolean(),
   deviceScope: z.string().optional(),
-  primaryKey: z.string(),
-  secondaryKey: z.string(),
-  twin: z.object({
-    version: z.number(),
-    etag: z.string(),
-    modelId: z.string(),
-    tags: Json,
-    desired: Json,
-    desiredVersion: z.number(),
-    reported: Json,
-    reportedVersion: z.number(),
-  }),
+  parentScopes: z.array(z.string()),
+  authentication: Authentication,
+  /** Configurations that apply to it, by id. */
+  configurations: z.record(z.string(), z.object({ status: z.string() })),
+  twin: Twin,
 })
 export type StoredIdentity = z.infer<typeof StoredIdentity>
 
 export type IdentitySettings = {
+  readonly managedBy?: string | undefined
   readonly status?: 'enabled' | 'disabled' | undefined
   readonly statusReason?: string | undefined
   readonly isEdge?: boolean | undefined
   readonly deviceScope?: string | undefined
-  /** Empty or absent keys are generated, as the service does. */
-  readonly primaryKey?: string | undefined
-  readonly secondaryKey?: string | undefined
+  readonly parentScopes?: readonly string[] | undefined
+  /** Keys left empty are generated, as the service does; absent keeps what was, or is `sas`. */
+  readonly authentication?: Authentication | undefined
 }
+
+/** The hub has no room for it. */
+export class TooManyIdentitiesError extends Error {
+  override readonly name = 'TooManyIdentitiesError'
+}
+
+const modulesMax = 50
 
 export class Registry {
   readonly #identities: DocumentStore<StoredIdentity>
+  readonly #modulesOf = new Map<string, Set<string>>()
+  readonly #nowMs: () => number
 
-  private constructor(identities: DocumentStore<StoredIdentity>) {
+  private constructor(identities: DocumentStore<StoredIdentity>, nowMs: () => number) {
     this.#identities = identities
+    this.#nowMs = nowMs
+    for (const [, { deviceId, moduleId }] of identities.entries()) if (moduleId !== undefined) this.#noteModule(deviceId, moduleId)
   }
 
-  static async open(directory: string): Promise<Registry> {
-    return new Registry(await DocumentStore.open(join(directory, 'identities.ndjson'), (value) => StoredIdentity.parse(value)))
+  static async open(directory: string, nowMs: () => number): Promise<Registry> {
+    return new Registry(await DocumentStore.open(join(directory, 'identities.ndjson'), (value) => StoredIdentity.parse(value)), nowMs)
   }
 
   get(deviceId: string, moduleId?: string): StoredIdentity | undefined {
@@ -60,49 +74,82 @@ export class Registry {
     for (const [, identity] of this.#identities.entries()) if (identity.moduleId === undefined) yield identity
   }
 
-  *modules(deviceId: string): Generator<StoredIdentity> {
-    for (const [, identity] of this.#identities.entries())
-      if (identity.deviceId === deviceId && identity.moduleId !== undefined) yield identity
+  *allModules(): Generator<StoredIdentity> {
+    for (const [, identity] of this.#identities.entries()) if (identity.moduleId !== undefined) yield identity
   }
 
-  /** Creates or replaces an identity; a twin that exists is kept. Resolves when it is durable. */
+  *modules(deviceId: string): Generator<StoredIdentity> {
+    for (const moduleId of this.#modulesOf.get(deviceId) ?? []) {
+      const module = this.get(deviceId, moduleId)
+      if (module) yield module
+    }
+  }
+
+  /** Creates or replaces an identity; a twin that exists is kept. Resolves when it is durable. @throws TooManyIdentitiesError */
   async put(deviceId: string, moduleId: string | undefined, settings: IdentitySettings): Promise<StoredIdentity> {
     const existing = this.get(deviceId, moduleId)
+    if (!existing && moduleId !== undefined && (this.#modulesOf.get(deviceId)?.size ?? 0) >= modulesMax)
+      throw new TooManyIdentitiesError(`device '${deviceId}' has ${modulesMax} modules, the most there may be`)
     const isEdge = settings.isEdge ?? existing?.isEdge ?? false
-    const generationId = existing?.generationId ?? Date.now().toString()
+    const generationId = existing?.generationId ?? `${this.#nowMs()}${Math.floor(Math.random() * 1e5)}`
+    const status = settings.status ?? existing?.status ?? 'enabled'
+    const parentScope = settings.parentScopes?.[0] ?? (isEdge ? undefined : settings.deviceScope)
     const identity: StoredIdentity = {
       deviceId,
       moduleId,
+      managedBy: settings.managedBy ?? existing?.managedBy,
       generationId,
       etag: newEtag(),
-      status: settings.status ?? existing?.status ?? 'enabled',
+      status,
       statusReason: settings.statusReason ?? existing?.statusReason,
+      statusUpdatedMs: existing?.status === status ? existing.statusUpdatedMs : this.#nowMs(),
       isEdge,
-      deviceScope: isEdge ? `ms-azure-iot-edge://${deviceId}-${generationId}` : (settings.deviceScope ?? existing?.deviceScope),
-      primaryKey: settings.primaryKey || existing?.primaryKey || newKey(),
-      secondaryKey: settings.secondaryKey || existing?.secondaryKey || newKey(),
-      twin: existing?.twin ?? newTwin(),
+      deviceScope: isEdge ? `ms-azure-iot-edge://${deviceId}-${generationId}` : (parentScope ?? existing?.deviceScope),
+      parentScopes: parentScope === undefined ? (existing?.parentScopes ?? []) : [parentScope],
+      authentication: authenticationOf(settings.authentication, existing?.authentication),
+      configurations: existing?.configurations ?? {},
+      twin: existing?.twin ?? newTwin(newEtag()),
     }
+    if (moduleId !== undefined) this.#noteModule(deviceId, moduleId)
     await this.#identities.set(key(deviceId, moduleId), identity)
-    if (isEdge && moduleId === undefined && !existing) {
+    if (isEdge && moduleId === undefined) {
       // The service gives every edge device these two.
-      for (const system of ['$edgeAgent', '$edgeHub']) await this.put(deviceId, system, {})
+      for (const system of ['$edgeAgent', '$edgeHub'])
+        if (!this.get(deviceId, system)) await this.put(deviceId, system, { managedBy: 'IotEdge' })
     }
     return identity
   }
 
   async delete(deviceId: string, moduleId?: string): Promise<void> {
-    if (moduleId === undefined)
+    if (moduleId === undefined) {
       for (const module of [...this.modules(deviceId)]) await this.#identities.delete(key(deviceId, module.moduleId))
+      this.#modulesOf.delete(deviceId)
+    } else {
+      this.#modulesOf.get(deviceId)?.delete(moduleId)
+    }
     await this.#identities.delete(key(deviceId, moduleId))
   }
 
   /** Changes a twin in place. Resolves when it is durable. */
-  async changeTwin(identity: StoredIdentity, change: Partial<StoredIdentity['twin']>): Promise<StoredIdentity> {
+  changeTwin(identity: StoredIdentity, change: Partial<Twin>): Promise<StoredIdentity> {
     const current = this.get(identity.deviceId, identity.moduleId) ?? identity
-    const changed = { ...current, twin: { ...current.twin, ...change, version: current.twin.version + 1, etag: newEtag() } }
-    await this.#identities.set(key(identity.deviceId, identity.moduleId), changed)
-    return changed
+    return this.#replace({ ...current, twin: { ...current.twin, ...change, version: current.twin.version + 1, etag: newEtag() } })
+  }
+
+  setConfigurations(identity: StoredIdentity, configurations: StoredIdentity['configurations']): Promise<StoredIdentity> {
+    const current = this.get(identity.deviceId, identity.moduleId) ?? identity
+    return this.#replace({ ...current, configurations })
+  }
+
+  async #replace(identity: StoredIdentity): Promise<StoredIdentity> {
+    await this.#identities.set(key(identity.deviceId, identity.moduleId), identity)
+    return identity
+  }
+
+  #noteModule(deviceId: string, moduleId: string): void {
+    const known = this.#modulesOf.get(deviceId)
+    if (known) known.add(moduleId)
+    else this.#modulesOf.set(deviceId, new Set([moduleId]))
   }
 
   close(): Promise<void> {
@@ -110,16 +157,23 @@ export class Registry {
   }
 }
 
-function key(deviceId: string, moduleId: string | undefined): string {
-  // A slash cannot stand in either id.
+function authenticationOf(wanted: Authentication | undefined, existing: Authentication | undefined): Authentication {
+  const chosen = wanted ?? existing ?? { type: 'sas', primaryKey: '', secondaryKey: '' }
+  if (chosen.type !== 'sas') return chosen
+  const kept = existing?.type === 'sas' ? existing : undefined
+  return {
+    type: 'sas',
+    primaryKey: chosen.primaryKey || kept?.primaryKey || newKey(),
+    secondaryKey: chosen.secondaryKey || kept?.secondaryKey || newKey(),
+  }
+}
+
+/** One name for a device or module; a slash cannot stand in either id. */
+export function key(deviceId: string, moduleId: string | undefined): string {
   return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
 }
 
-function newTwin(): StoredIdentity['twin'] {
-  return { version: 1, etag: newEtag(), modelId: '', tags: {}, desired: {}, desiredVersion: 1, reported: {}, reportedVersion: 1 }
-}
-
-function newEtag(): string {
+export function newEtag(): string {
   return Buffer.from(randomUUID().slice(0, 8)).toString('base64')
 }
 

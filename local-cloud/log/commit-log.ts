@@ -1,12 +1,13 @@
 /**
- * A durable log of several partitions in one sequence of segment files. An append is acknowledged after fdatasync;
- * appends that arrive while one sync runs share the next (group commit). Only durable records are shown to readers.
+ * A durable log of several partitions in one sequence of segment files. An append is acknowledged when its write has reached the disk (O_DSYNC);
+ * appends that arrive while one write runs share the next (group commit). Only durable records are shown to readers.
  *
  *     record = length:u32 crc:u32 partition:u16 0:u16 enqueuedMs:f64 sequence:f64 payload
  *
  * The CRC covers everything behind it, so a torn tail is found and cut off when the log is opened. A record's offset is
  * its byte position in the whole log: it never changes, also when old segments are deleted.
  */
+import { constants } from 'node:fs'
 import { open, mkdir, readdir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,6 +18,20 @@ const headerBytes = 28
 const crcStart = 8
 /** Larger than any message of the hub; a length beyond it is damage. */
 const recordBytesMax = 8 * 1024 * 1024
+
+/** A write returns when its data is on the disk: as write and fdatasync, in one call. */
+const durable = constants.O_RDWR | constants.O_DSYNC
+
+const retentionEveryMs = 60_000
+const segmentsPerAge = 8
+
+/** A group of this many says that the log is busy; of this many, that waiting for more gains little. */
+const busyGroupCount = 32
+const fullGroupCount = 1_000
+const gatherMs = 1
+
+/** Large enough for a group of a busy hub, small enough to be let go soon by the cache. */
+const arenaBytes = 512 * 1024
 
 export type LogRecord = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number; readonly payload: Buffer }
 export type Position = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number }
@@ -30,11 +45,28 @@ export type CommitLogOptions = {
   readonly nowMs: () => number
 }
 
-type SegmentFile = { readonly start: number; readonly path: string; readonly handle: FileHandle; bytes: number; newestMs: number }
+type SegmentFile = {
+  readonly start: number
+  readonly path: string
+  readonly handle: FileHandle
+  readonly openedMs: number
+  bytes: number
+  newestMs: number
+}
+/** A payload that is written straight to where it will lie, when its position is known. */
+export type LogEntry = { byteLength(position: Position): number; writeTo(target: Buffer, at: number, position: Position): void }
+
 type Pending = {
-  readonly record: Buffer
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
   readonly partition: number
   readonly position: Position
+}
+/** Records of one commit. They become durable together, so they share one promise. */
+type Group = {
+  readonly records: Pending[]
+  readonly promise: Promise<void>
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
 }
@@ -44,8 +76,15 @@ export class CommitLog {
   readonly #segments: SegmentFile[] = []
   readonly #partitions: PartitionIndex[]
   readonly #nextSequence: number[]
-  #pending: Pending[] = []
+  /** What was read last of each partition. */
+  readonly #stretches: (Stretch | undefined)[] = []
+  #group = newGroup()
+  #lastGroupCount = 0
+  /** Records are encoded one behind the other, so that a group is written as it lies. */
+  #arena = Buffer.allocUnsafeSlow(arenaBytes)
+  #arenaUsed = 0
   #flushing: Promise<void> | undefined
+  #retaining: NodeJS.Timeout | undefined
   #tail = 0
   #failure: unknown
 
@@ -62,6 +101,10 @@ export class CommitLog {
     for (const name of names) await log.#recover(join(options.directory, name), Number(name.slice(0, 16)))
     if (log.#segments.length === 0) await log.#openSegment(0)
     await log.#applyRetention()
+    if (options.retention) {
+      log.#retaining = setInterval(() => void log.#applyRetention().catch((error: unknown) => (log.#failure = error)), retentionEveryMs)
+      log.#retaining.unref()
+    }
     return log
   }
 
@@ -75,31 +118,58 @@ export class CommitLog {
   }
 
   /**
-   * Appends a record; `build` gets the position it will have. Resolves when it is durable.
+   * Appends a record; the entry is told the position it will have. Resolves when it is durable, with a promise that all records
+   * of the same commit share.
    * @throws when the disk refuses: the log then takes nothing more until it is opened again
    */
-  append(partition: number, build: (position: Position) => Buffer): Promise<void> {
+  append(partition: number, entry: LogEntry | ((position: Position) => Uint8Array)): Promise<void> {
     if (this.#failure) return Promise.reject(new Error('the log cannot be written, its last write failed', { cause: this.#failure }))
-    const position = { sequenceNumber: this.#nextSequence[partition]!++, offset: this.#tail, enqueuedMs: this.#options.nowMs() }
-    const record = encodeRecord(partition, position, build(position))
-    this.#tail += record.length
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ record, partition, position, resolve, reject })
-      this.#flushing ??= this.#flush()
-    })
+    const position = { sequenceNumber: this.#nextSequence[partition]!, offset: this.#tail, enqueuedMs: this.#options.nowMs() }
+    const built = typeof entry === 'function' ? entry(position) : undefined
+    const payloadBytes = built ? built.length : (entry as LogEntry).byteLength(position)
+    this.#nextSequence[partition]!++
+    const length = headerBytes + payloadBytes
+    const buffer = this.#reserve(length)
+    const start = buffer === this.#arena ? this.#arenaUsed : 0
+    if (buffer === this.#arena) this.#arenaUsed += length
+    if (built) buffer.set(built, start + headerBytes)
+    else (entry as LogEntry).writeTo(buffer, start + headerBytes, position)
+    writeHeader(buffer, start, partition, position, payloadBytes)
+    this.#tail += length
+    const { records, promise } = this.#group
+    records.push({ buffer, start, end: start + length, partition, position })
+    this.#flushing ??= this.#flush()
+    return promise
+  }
+
+  #reserve(length: number): Buffer {
+    if (length > arenaBytes) return Buffer.allocUnsafeSlow(length)
+    if (this.#arenaUsed + length > arenaBytes) {
+      this.#arena = Buffer.allocUnsafeSlow(arenaBytes)
+      this.#arenaUsed = 0
+    }
+    return this.#arena
   }
 
   async #flush(): Promise<void> {
     // One turn of the event loop, so that messages of one read share a commit.
     await new Promise<void>((resolve) => setImmediate(resolve))
-    while (this.#pending.length > 0) {
-      const group = this.#pending
-      this.#pending = []
+    while (this.#group.records.length > 0) {
+      // Under load a commit that waits a moment takes many more records along, which costs each of them less.
+      if (this.#lastGroupCount >= busyGroupCount && this.#group.records.length < fullGroupCount)
+        await new Promise((resolve) => setTimeout(resolve, gatherMs))
+      const group = this.#group
+      this.#group = newGroup()
+      this.#lastGroupCount = group.records.length
       try {
-        await this.#write(group)
+        await this.#write(group.records)
+        group.resolve()
+        for (const partition of new Set(group.records.map(({ partition }) => partition))) this.#partitions[partition]!.notify()
       } catch (error) {
         this.#failure = error
-        for (const { reject } of [...group, ...this.#pending.splice(0)]) reject(error)
+        group.reject(error)
+        this.#group.reject(error)
+        this.#group = newGroup()
       }
     }
     this.#flushing = undefined
@@ -107,18 +177,27 @@ export class CommitLog {
 
   async #write(group: Pending[]): Promise<void> {
     let segment = this.#segments.at(-1)!
-    if (segment.bytes >= this.#options.segmentBytesMax) {
+    // What is to go by its age goes by segments: none may span much of it.
+    const { retention, nowMs } = this.#options
+    const isOld = retention !== undefined && segment.bytes > 0 && nowMs() - segment.openedMs > retention.ageMs / segmentsPerAge
+    if (segment.bytes >= this.#options.segmentBytesMax || isOld) {
       segment = await this.#openSegment(group[0]!.position.offset)
       await this.#applyRetention()
     }
-    const bytes = Buffer.concat(group.map(({ record }) => record))
-    await segment.handle.write(bytes, 0, bytes.length, segment.bytes)
-    await segment.handle.datasync()
-    segment.bytes += bytes.length
+    let at = segment.bytes
+    for (let first = 0; first < group.length; ) {
+      const { buffer, start } = group[first]!
+      let { end } = group[first]!
+      let next = first + 1
+      for (; group[next]?.buffer === buffer; next++) end = group[next]!.end
+      await segment.handle.write(buffer, start, end - start, at)
+      at += end - start
+      first = next
+    }
+    segment.bytes = at
     segment.newestMs = group.at(-1)!.position.enqueuedMs
-    for (const { partition, position, record } of group) this.#partitions[partition]!.add(position, record.subarray(headerBytes))
-    for (const { resolve } of group) resolve()
-    for (const partition of new Set(group.map(({ partition }) => partition))) this.#partitions[partition]!.notify()
+    for (const { partition, position, buffer, start, end } of group)
+      this.#partitions[partition]!.add(position, buffer, start + headerBytes, end)
   }
 
   /** First and last record of a partition; `last` undefined while it is empty. */
@@ -147,52 +226,75 @@ export class CommitLog {
     const records: LogRecord[] = []
     let bytes = 0
     for (let sequence = Math.max(fromSequence, index.beginSequence); sequence < index.endSequence; sequence++) {
-      const position = index.position(sequence)
-      const payload = index.cached(sequence) ?? (await this.#readPayload(position.offset))
-      records.push({ ...position, payload })
+      const { offset, enqueuedMs } = index.position(sequence)
+      let payload = index.cached(sequence)
+      if (!payload) {
+        // Older records lie near one another in the file: a stretch is read at once, whatever partitions it holds, and
+        // serves the next calls, too.
+        const stretch = this.#stretches[partition]
+        payload = stretch && payloadIn(stretch, offset)
+        if (!payload) {
+          const fresh = await this.#readStretch(offset)
+          this.#stretches[partition] = fresh
+          payload = payloadIn(fresh, offset)
+        }
+        if (!payload) throw new RangeError(`offset ${offset} cannot be read`)
+      }
+      records.push({ sequenceNumber: sequence, offset, enqueuedMs, payload })
       bytes += payload.length
       if (records.length >= limits.count || bytes >= limits.bytes) break
     }
     return records
   }
 
-  async #readPayload(offset: number): Promise<Buffer> {
+  /** Bytes of the log from an offset on: at least the whole record that begins there. */
+  async #readStretch(offset: number): Promise<Stretch> {
     const segment = this.#segments.findLast(({ start }) => start <= offset)
     if (!segment) throw new RangeError(`offset ${offset} has expired`)
-    const header = Buffer.alloc(headerBytes)
-    await segment.handle.read(header, 0, headerBytes, offset - segment.start)
-    const payload = Buffer.alloc(header.readUInt32LE(0))
-    await segment.handle.read(payload, 0, payload.length, offset - segment.start + headerBytes)
-    return payload
+    const read = async (length: number): Promise<Stretch> => {
+      const bytes = Buffer.allocUnsafe(Math.min(length, segment.bytes - (offset - segment.start)))
+      await segment.handle.read(bytes, 0, bytes.length, offset - segment.start)
+      return { offset, bytes }
+    }
+    const stretch = await read(stretchBytes)
+    const recordBytes = headerBytes + stretch.bytes.readUInt32LE(0)
+    return recordBytes <= stretch.bytes.length ? stretch : read(recordBytes)
   }
 
   async #openSegment(start: number): Promise<SegmentFile> {
     const path = join(this.#options.directory, `${String(start).padStart(16, '0')}.log`)
-    const handle = await open(path, 'a+')
-    // 'a+' creates; positioned writes need 'r+' on Linux, where append mode ignores the position.
-    await handle.close()
-    const segment = { start, path, handle: await open(path, 'r+'), bytes: 0, newestMs: this.#options.nowMs() }
+    const segment = {
+      start,
+      path,
+      handle: await open(path, durable | constants.O_CREAT),
+      openedMs: this.#options.nowMs(),
+      bytes: 0,
+      newestMs: this.#options.nowMs(),
+    }
     this.#segments.push(segment)
     return segment
   }
 
   async #recover(path: string, start: number): Promise<void> {
-    const handle = await open(path, 'r+')
+    const handle = await open(path, durable)
     const contents = await handle.readFile()
     let position = 0
     let newestMs = 0
+    let openedMs: number | undefined
     while (position < contents.length) {
       const record = decodeRecord(contents, position)
       if (!record || record.partition >= this.#partitions.length) break
       const { partition, sequenceNumber, enqueuedMs, payload } = record
-      this.#partitions[partition]!.add({ sequenceNumber, offset: start + position, enqueuedMs }, Buffer.from(payload))
+      const copy = Buffer.from(payload)
+      this.#partitions[partition]!.add({ sequenceNumber, offset: start + position, enqueuedMs }, copy, 0, copy.length)
       this.#nextSequence[partition] = sequenceNumber + 1
+      openedMs ??= enqueuedMs
       newestMs = enqueuedMs
       position += headerBytes + payload.length
     }
     // What follows was never acknowledged: a write that a crash cut short.
     if (position < contents.length) await handle.truncate(position)
-    this.#segments.push({ start, path, handle, bytes: position, newestMs })
+    this.#segments.push({ start, path, handle, openedMs: openedMs ?? this.#options.nowMs(), bytes: position, newestMs })
     this.#tail = start + position
   }
 
@@ -227,21 +329,44 @@ export class CommitLog {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#retaining)
     await this.#flushing
     for (const { handle } of this.#segments.splice(0)) await handle.close()
   }
 }
 
-function encodeRecord(partition: number, { sequenceNumber, enqueuedMs }: Position, payload: Buffer): Buffer {
-  const record = Buffer.allocUnsafe(headerBytes + payload.length)
-  record.writeUInt32LE(payload.length, 0)
-  record.writeUInt16LE(partition, 8)
-  record.writeUInt16LE(0, 10)
-  record.writeDoubleLE(enqueuedMs, 12)
-  record.writeDoubleLE(sequenceNumber, 20)
-  payload.copy(record, headerBytes)
-  record.writeUInt32LE(crc32(record.subarray(crcStart)), 4)
-  return record
+/** A piece of the log as it lies in its file. */
+type Stretch = { readonly offset: number; readonly bytes: Buffer }
+const stretchBytes = 256 * 1024
+
+/** The payload of a record, if all of it is in the stretch. */
+function payloadIn({ offset, bytes }: Stretch, recordOffset: number): Buffer | undefined {
+  const at = recordOffset - offset
+  if (at < 0 || at + headerBytes > bytes.length) return undefined
+  const end = at + headerBytes + bytes.readUInt32LE(at)
+  return end <= bytes.length ? bytes.subarray(at + headerBytes, end) : undefined
+}
+
+function newGroup(): Group {
+  let resolve!: () => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve
+    reject = onReject
+  })
+  // A group that fails before anybody has joined it fails for nobody.
+  promise.catch(() => {})
+  return { records: [], promise, resolve, reject }
+}
+
+/** Completes a record whose payload is in its place. */
+function writeHeader(target: Buffer, at: number, partition: number, { sequenceNumber, enqueuedMs }: Position, payloadBytes: number): void {
+  target.writeUInt32LE(payloadBytes, at)
+  target.writeUInt16LE(partition, at + 8)
+  target.writeUInt16LE(0, at + 10)
+  target.writeDoubleLE(enqueuedMs, at + 12)
+  target.writeDoubleLE(sequenceNumber, at + 20)
+  target.writeUInt32LE(crc32(target.subarray(at + crcStart, at + headerBytes + payloadBytes)), at + 4)
 }
 
 function decodeRecord(contents: Buffer, position: number) {

@@ -4,11 +4,16 @@ import type { Position } from './commit-log.ts'
 /** Live readers are served from here; older records are read from the file. */
 const cacheBytesMax = 8 * 1024 * 1024
 
+type Cached = { readonly buffer: Buffer; readonly start: number; readonly end: number }
+const nothing: Cached = { buffer: Buffer.alloc(0), start: 0, end: 0 }
+
 export class PartitionIndex {
   beginSequence = 0
   #offsets: number[] = []
   #times: number[] = []
-  #cache: Buffer[] = []
+  /** The newest payloads; those before `#cacheHead` have been let go. */
+  #cache: Cached[] = []
+  #cacheHead = 0
   #cacheBytes = 0
   readonly #listeners = new Set<() => void>()
 
@@ -16,14 +21,29 @@ export class PartitionIndex {
     return this.beginSequence + this.#offsets.length
   }
 
-  add({ sequenceNumber, offset, enqueuedMs }: Position, payload: Buffer): void {
+  /** @param buffer holds the payload from `start` to `end` */
+  add({ sequenceNumber, offset, enqueuedMs }: Position, buffer: Buffer, start: number, end: number): void {
     // After retention has taken the beginning, the first record recovered sets it.
     if (this.#offsets.length === 0) this.beginSequence = sequenceNumber
     this.#offsets.push(offset)
     this.#times.push(enqueuedMs)
-    this.#cache.push(payload)
-    this.#cacheBytes += payload.length
-    while (this.#cacheBytes > cacheBytesMax && this.#cache.length > 1) this.#cacheBytes -= this.#cache.shift()!.length
+    this.#cache.push({ buffer, start, end })
+    this.#cacheBytes += end - start
+    while (this.#cacheBytes > cacheBytesMax && this.#cachedCount > 1) this.#letGo()
+  }
+
+  get #cachedCount(): number {
+    return this.#cache.length - this.#cacheHead
+  }
+
+  #letGo(): void {
+    const { start, end } = this.#cache[this.#cacheHead]!
+    this.#cacheBytes -= end - start
+    this.#cache[this.#cacheHead++] = nothing
+    // Taking from the front of an array costs its whole length; once in a while is enough.
+    if (this.#cacheHead < this.#cache.length / 2) return
+    this.#cache = this.#cache.slice(this.#cacheHead)
+    this.#cacheHead = 0
   }
 
   position(sequenceNumber: number): Position {
@@ -36,7 +56,8 @@ export class PartitionIndex {
   }
 
   cached(sequenceNumber: number): Buffer | undefined {
-    return this.#cache[sequenceNumber - (this.endSequence - this.#cache.length)]
+    const found = this.#cache[sequenceNumber - (this.endSequence - this.#cache.length)]
+    return found === undefined || found === nothing ? undefined : found.buffer.subarray(found.start, found.end)
   }
 
   sequenceAtOffset(offset: number, inclusive: boolean): number {
@@ -52,7 +73,7 @@ export class PartitionIndex {
     this.#offsets.splice(0, count)
     this.#times.splice(0, count)
     this.beginSequence += count
-    while (this.#cache.length > this.#offsets.length) this.#cacheBytes -= this.#cache.shift()!.length
+    while (this.#cachedCount > this.#offsets.length) this.#letGo()
   }
 
   subscribe(listener: () => void): () => void {

@@ -5,10 +5,12 @@
 import type { Duplex } from 'node:stream'
 import mqtt from 'mqtt-packet'
 import type { IConnectPacket, IPublishPacket, ISubscribePacket, Packet } from 'mqtt-packet'
+import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { parsePropertyBag } from './property-bag.ts'
 import type { PropertyBag } from './property-bag.ts'
-import { parsePublishTopic, parseSubscription, topics } from './topics.ts'
-import type { Subscription } from './topics.ts'
+import { readRepeatedPublishes } from './repeated-publish.ts'
+import { isOwnTopic, parsePublishTopic, parseSubscription, topics } from './topics.ts'
+import type { PublishTopic, Subscription } from './topics.ts'
 
 export type Identity = { readonly deviceId: string; readonly moduleId: string | undefined }
 
@@ -25,15 +27,23 @@ export type Admission =
     }
   | { readonly accepted: false; readonly code: number; readonly reason: string }
 
+export type ConnectRequest = {
+  readonly clientId: string
+  readonly username: string
+  readonly password: string
+  readonly certificate: () => PeerCertificate | undefined
+}
+
+/** `bag` is the same object for messages of one connection that share a topic, so that work on it can be kept. */
 export type IncomingTelemetry = { readonly link: DeviceLink; readonly bag: PropertyBag; readonly body: Buffer }
 
 /** What stands behind a connection: the hub, or an edge gateway. */
 export type DeviceBackend = {
-  admit(packet: { clientId: string; username: string; password: string }): Promise<Admission>
-  /** @returns true when the hub kept a session for this client */
-  connected(link: DeviceLink, cleanSession: boolean): boolean
+  admit(request: ConnectRequest): Promise<Admission>
+  /** @returns the subscriptions that a session kept for this client still has; undefined without one */
+  connected(link: DeviceLink, cleanSession: boolean): ReadonlySet<Subscription> | undefined
   disconnected(link: DeviceLink): void
-  /** Resolves when the message is durable. */
+  /** Resolves when the message is durable. A rejection ends the connection. */
   telemetry(message: IncomingTelemetry): Promise<void>
   twinGet(link: DeviceLink): Promise<TwinResponse>
   twinReported(link: DeviceLink, body: Buffer): Promise<TwinResponse>
@@ -54,6 +64,18 @@ export type DeviceLink = {
   /** Publishes at QoS 0. */
   send(topic: string, body: Buffer): void
   close(reason: string): void
+  /** Neither reads nor writes for a time, as a network that swallows packets does. */
+  stall(ms: number): void
+}
+
+/** Why a message was not taken: the word that is counted, and the sentence that is logged. */
+export class RefusedMessageError extends Error {
+  override readonly name = 'RefusedMessageError'
+  readonly reason: string
+  constructor(reason: string, message: string) {
+    super(message)
+    this.reason = reason
+  }
 }
 
 const limits = {
@@ -63,28 +85,62 @@ const limits = {
   subscriptions: 5,
   /** A client that has not said CONNECT by then is not one. */
   connectMs: 10_000,
-  /** IoT Hub's maximum, when a client asks for none or more. */
-  keepAliveS: 1177,
+  /** The longest IoT Hub waits for a sign of life, a time and a half of the largest keep-alive. */
+  silenceMs: 1_767_000,
+  /** Publishes under way; with more, the connection is not read until some are acknowledged. */
+  publishesUnderWay: 1_000,
+  /** What may wait for a client that does not read. */
+  outgoingBytes: 16 * 1024 * 1024,
 } as const
+
+/** A topic taken apart. */
+type TopicRead = {
+  readonly text: string
+  readonly bytes: Buffer
+  /** Length of the property bag, which counts as part of the message. */
+  readonly bagBytes: number
+  readonly target: PublishTopic | undefined
+  readonly bag: PropertyBag | undefined
+}
+
+export type ConnectionOptions = {
+  readonly certificate: () => PeerCertificate | undefined
+  readonly onClosed: () => void
+  readonly nowMs: number
+}
 
 export class MqttServerConnection {
   readonly #socket: Duplex
   readonly #backend: DeviceBackend
-  readonly #unacknowledged = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
+  readonly #certificate: () => PeerCertificate | undefined
+  readonly #onClosed: () => void
+  /** Made with the first message that needs it: most connections are idle. */
+  #unacknowledged: Map<number, { resolve: () => void; reject: (error: Error) => void }> | undefined
   readonly #subscriptions = new Set<string>()
   readonly #parser = mqtt.parser({ protocolVersion: 4 })
   #link: DeviceLink | undefined
   #will: { bag: string; body: Buffer } | undefined
-  #lastHeardMs = Date.now()
-  #watch: NodeJS.Timeout
+  #lastHeardMs: number
+  #silenceMs: number = limits.connectMs
+  #expiresMs = Infinity
+  #publishesUnderWay = 0
+  /** Publishes that wait for the same commit as the last one. */
+  #commit: { readonly committed: Promise<void>; count: number; readonly messageIds: number[] } | undefined
+  /** Devices send the same topic over and over. */
+  #lastTopic: TopicRead | undefined
+  /** True while mqtt-packet holds the beginning of a packet. */
+  #isInPacket = false
   #nextMessageId = 1
   #isClosed = false
-  #work: Promise<void> = Promise.resolve()
+  #stall: NodeJS.Timeout | undefined
+  #work: Promise<void> | undefined
 
-  constructor(socket: Duplex, backend: DeviceBackend) {
+  constructor(socket: Duplex, backend: DeviceBackend, options: ConnectionOptions) {
     this.#socket = socket
     this.#backend = backend
-    this.#watch = setTimeout(() => this.#refuse('connect-timeout', 'no CONNECT within 10 s'), limits.connectMs)
+    this.#certificate = options.certificate
+    this.#onClosed = options.onClosed
+    this.#lastHeardMs = options.nowMs
     this.#parser.on('packet', (packet) => this.#receive(packet))
     this.#parser.on('error', (error) => this.#refuse('malformed-packet', error.message))
     socket.on('data', (chunk: Buffer) => this.#parse(chunk))
@@ -92,15 +148,40 @@ export class MqttServerConnection {
     socket.on('close', () => this.#closed())
   }
 
+  /** Called every second or so: ends what is silent or has outlived its token. */
+  checkAlive(nowMs: number): void {
+    const name = this.#link?.identity.deviceId ?? 'a client that never said CONNECT'
+    if (nowMs > this.#expiresMs) this.#refuse('token-expired', name)
+    else if (nowMs - this.#lastHeardMs > this.#silenceMs) this.#refuse(this.#link ? 'keep-alive' : 'connect-timeout', name)
+  }
+
+  /** Ends the connection at once, as a server that goes away does: the device's Will is not sent. */
+  destroy(): void {
+    this.#will = undefined
+    this.#socket.destroy()
+    this.#closed()
+  }
+
   #parse(chunk: Buffer): void {
     this.#lastHeardMs = Date.now()
     if (this.#isClosed) return
+    const topic = this.#lastTopic
     try {
-      const waiting = this.#parser.parse(chunk)
+      const read = topic?.bag && this.#link && !this.#isInPacket ? this.#readRepeated(chunk, topic, topic.bag, this.#link) : 0
+      if (read === chunk.length || this.#isClosed) return
+      const waiting = this.#parser.parse(read === 0 ? chunk : chunk.subarray(read))
+      this.#isInPacket = waiting > 0
       if (waiting > limits.packetBytes) this.#refuse('too-large', `a packet of more than ${limits.packetBytes} bytes`)
     } catch (error) {
       this.#refuse('malformed-packet', String(error))
     }
+  }
+
+  #readRepeated(chunk: Buffer, topic: TopicRead, bag: PropertyBag, link: DeviceLink): number {
+    return readRepeatedPublishes(chunk, topic.bytes, (messageId, payload) => {
+      this.#telemetry(topic, bag, payload, messageId, link)
+      return !this.#isClosed
+    })
   }
 
   #receive(packet: Packet): void {
@@ -112,7 +193,8 @@ export class MqttServerConnection {
       return
     }
     // Packets that share a chunk with CONNECT follow its admission.
-    if (!this.#link) void this.#work.then(() => this.#dispatch(packet))
+    if (!this.#link && this.#work)
+      this.#work.then(() => this.#dispatch(packet)).catch((error: unknown) => this.#refuse('internal-error', String(error)))
     else this.#dispatch(packet)
   }
 
@@ -127,12 +209,14 @@ export class MqttServerConnection {
       case 'unsubscribe':
         for (const filter of packet.unsubscriptions) {
           const subscription = parseSubscription(filter, this.#link.identity)
-          if (this.#subscriptions.delete(filter) && subscription) this.#backend.subscribed(this.#link, subscription, false)
+          this.#subscriptions.delete(filter)
+          // One that a kept session brought along was never subscribed to here.
+          if (subscription) this.#backend.subscribed(this.#link, subscription, false)
         }
         return this.#write({ cmd: 'unsuback', messageId: packet.messageId!, granted: [] })
       case 'puback':
-        this.#unacknowledged.get(packet.messageId!)?.resolve()
-        this.#unacknowledged.delete(packet.messageId!)
+        this.#unacknowledged?.get(packet.messageId!)?.resolve()
+        this.#unacknowledged?.delete(packet.messageId!)
         return
       case 'pingreq':
         return this.#write({ cmd: 'pingresp' })
@@ -156,6 +240,7 @@ export class MqttServerConnection {
       clientId: packet.clientId,
       username: packet.username ?? '',
       password: packet.password?.toString() ?? '',
+      certificate: this.#certificate,
     })
     if (this.#isClosed) return
     if (!admission.accepted) {
@@ -164,23 +249,17 @@ export class MqttServerConnection {
     }
     if (packet.will) {
       const topic = parsePublishTopic(packet.will.topic)
-      const isOwn =
-        topic?.kind === 'telemetry' && topic.deviceId === admission.identity.deviceId && topic.moduleId === admission.identity.moduleId
-      if (!isOwn) return this.#refuse('bad-will', packet.will.topic)
+      if (topic?.kind !== 'telemetry' || !isOwnTopic(topic, admission.identity)) return this.#refuse('bad-will', packet.will.topic)
       this.#will = { bag: topic.bag, body: Buffer.from(packet.will.payload) }
     }
-    this.#link = this.#newLink(admission)
-    const keepAliveMs = Math.min(packet.keepalive || limits.keepAliveS, limits.keepAliveS) * 1500
-    clearTimeout(this.#watch)
-    this.#watch = setInterval(() => this.#checkAlive(keepAliveMs, admission.expiresMs), Math.min(keepAliveMs / 3, 10_000))
-    const sessionPresent = this.#backend.connected(this.#link, packet.clean ?? true)
-    this.#write({ cmd: 'connack', returnCode: connack.accepted, sessionPresent: sessionPresent && !packet.clean })
-  }
-
-  #checkAlive(keepAliveMs: number, expiresMs: number): void {
-    const nowMs = Date.now()
-    if (nowMs > expiresMs) this.#refuse('token-expired', this.#link?.identity.deviceId ?? '')
-    else if (nowMs - this.#lastHeardMs > keepAliveMs) this.#refuse('keep-alive', this.#link?.identity.deviceId ?? '')
+    const link = this.#newLink(admission)
+    this.#link = link
+    this.#expiresMs = admission.expiresMs
+    // [MQTT-3.1.2-24] the server waits half as long again.
+    this.#silenceMs = Math.min(packet.keepalive ? packet.keepalive * 1500 : limits.silenceMs, limits.silenceMs)
+    const kept = this.#backend.connected(link, packet.clean ?? true)
+    this.#write({ cmd: 'connack', returnCode: connack.accepted, sessionPresent: kept !== undefined && packet.clean !== true })
+    for (const subscription of kept ?? []) this.#backend.subscribed(link, subscription, true)
   }
 
   #newLink({ identity, modelId, authMethod }: Admission & { accepted: true }): DeviceLink {
@@ -191,60 +270,113 @@ export class MqttServerConnection {
       deliver: (topic, body) =>
         new Promise((resolve, reject) => {
           if (this.#isClosed) return reject(new Error('the connection is closed'))
+          const waiting = (this.#unacknowledged ??= new Map())
           const messageId = this.#newMessageId()
-          this.#unacknowledged.set(messageId, { resolve, reject })
+          waiting.set(messageId, { resolve, reject })
           this.#write({ cmd: 'publish', topic, payload: body, qos: 1, messageId, retain: false, dup: false })
         }),
       send: (topic, body) => this.#write({ cmd: 'publish', topic, payload: body, qos: 0, retain: false, dup: false }),
       close: (reason) => this.#refuse('closed-by-hub', reason),
+      stall: (ms) => this.#stallFor(ms),
     }
   }
 
   #newMessageId(): number {
     do {
       this.#nextMessageId = this.#nextMessageId >= 0xffff ? 1 : this.#nextMessageId + 1
-    } while (this.#unacknowledged.has(this.#nextMessageId))
+    } while (this.#unacknowledged?.has(this.#nextMessageId))
     return this.#nextMessageId
+  }
+
+  #stallFor(ms: number): void {
+    this.#socket.pause()
+    this.#socket.cork()
+    clearTimeout(this.#stall)
+    this.#stall = setTimeout(() => {
+      this.#stall = undefined
+      this.#socket.uncork()
+      this.#socket.resume()
+    }, ms)
   }
 
   #publish(packet: IPublishPacket, link: DeviceLink): void {
     const { topic, qos, messageId } = packet
-    const body = Buffer.from(packet.payload as Buffer)
     if (qos === 2) return this.#refuse('qos-2', topic)
-    const target = parsePublishTopic(topic)
+    const read = this.#readTopic(topic)
+    const { target, bag } = read
     if (!target) return this.#refuse('undocumented-topic', topic)
-    const acknowledge = () => {
-      if (qos === 1) this.#write({ cmd: 'puback', messageId: messageId! })
+    const payload = packet.payload as Buffer
+    if (target.kind === 'telemetry') {
+      if (!isOwnTopic(target, link.identity)) return this.#refuse('foreign-topic', topic)
+      if (!bag) return this.#refuse('malformed-properties', topic)
+      // IoT Hub keeps no retained messages; it tells the reader that the sender wished so.
+      const properties = packet.retain ? { ...bag, application: [...bag.application, ['mqtt-retain', 'true'] as const] } : bag
+      return this.#telemetry(read, properties, payload, qos === 1 ? messageId : undefined, link)
     }
+    if (qos === 1) this.#write({ cmd: 'puback', messageId: messageId! })
     switch (target.kind) {
-      case 'telemetry': {
-        const { deviceId, moduleId } = link.identity
-        if (target.deviceId !== deviceId || target.moduleId !== moduleId) return this.#refuse('foreign-topic', topic)
-        const bag = bagOf(target.bag)
-        if (!bag) return this.#refuse('malformed-properties', topic)
-        if (body.length + target.bag.length > limits.messageBytes)
-          return this.#refuse('too-large', `${body.length} bytes from '${deviceId}'`)
-        // IoT Hub keeps no retained messages; it tells the reader that the sender wished so.
-        const properties = packet.retain ? { ...bag, application: [...bag.application, ['mqtt-retain', 'true'] as const] } : bag
-        this.#backend
-          .telemetry({ link, bag: properties, body })
-          .then(acknowledge, (error: unknown) => this.#refuse('not-stored', String(error)))
-        return
-      }
       case 'twin-get':
-        return this.#answerTwin(target.requestId, this.#backend.twinGet(link), acknowledge)
+        return this.#answerTwin(target.requestId, this.#backend.twinGet(link))
       case 'twin-reported':
-        return this.#answerTwin(target.requestId, this.#backend.twinReported(link, body), acknowledge)
+        return this.#answerTwin(target.requestId, this.#backend.twinReported(link, payload))
       case 'method-response':
-        this.#backend.methodResponse(link, target.requestId, target.status, body)
-        return acknowledge()
+        return this.#backend.methodResponse(link, target.requestId, target.status, payload)
       default:
         return target satisfies never
     }
   }
 
-  #answerTwin(requestId: string, response: Promise<TwinResponse>, acknowledge: () => void): void {
-    acknowledge()
+  #telemetry({ bagBytes }: TopicRead, bag: PropertyBag, body: Buffer, messageId: number | undefined, link: DeviceLink): void {
+    if (body.length + bagBytes > limits.messageBytes)
+      return this.#refuse('too-large', `413001 MessageTooLarge: ${body.length} bytes from '${link.identity.deviceId}'`)
+    if (++this.#publishesUnderWay >= limits.publishesUnderWay) this.#socket.pause()
+    this.#awaitCommit(this.#backend.telemetry({ link, bag, body }), messageId)
+  }
+
+  /** Messages that become durable together are acknowledged together: one write, one TLS record. */
+  #awaitCommit(committed: Promise<void>, messageId: number | undefined): void {
+    if (this.#commit?.committed === committed) {
+      this.#commit.count++
+      if (messageId !== undefined) this.#commit.messageIds.push(messageId)
+      return
+    }
+    const commit = { committed, count: 1, messageIds: messageId === undefined ? [] : [messageId] }
+    this.#commit = commit
+    committed.then(
+      () => {
+        if (this.#commit === commit) this.#commit = undefined
+        const wasFull = this.#publishesUnderWay >= limits.publishesUnderWay
+        this.#publishesUnderWay -= commit.count
+        if (wasFull && !this.#stall) this.#socket.resume()
+        this.#acknowledge(commit.messageIds)
+      },
+      (error: unknown) => this.#refuse(error instanceof RefusedMessageError ? error.reason : 'not-stored', String(error)),
+    )
+  }
+
+  #acknowledge(messageIds: readonly number[]): void {
+    if (messageIds.length === 0 || this.#isClosed || !this.#socket.writable) return
+    const bytes = Buffer.allocUnsafe(4 * messageIds.length)
+    for (let index = 0; index < messageIds.length; index++) {
+      // PUBACK, two bytes, packet identifier [MQTT-3.4].
+      bytes.writeUInt16BE(0x4002, 4 * index)
+      bytes.writeUInt16BE(messageIds[index]!, 4 * index + 2)
+    }
+    this.#socket.write(bytes)
+  }
+
+  #readTopic(text: string): TopicRead {
+    if (this.#lastTopic?.text === text) return this.#lastTopic
+    const target = parsePublishTopic(text)
+    const isTelemetry = target?.kind === 'telemetry'
+    const bagBytes = isTelemetry ? Buffer.byteLength(target.bag) : 0
+    const read: TopicRead = { text, bytes: Buffer.from(text), bagBytes, target, bag: isTelemetry ? bagOf(target.bag) : undefined }
+    // Answers carry a request id: nothing to keep. Nor is a topic that is about to end the connection.
+    if (isTelemetry && this.#link && isOwnTopic(target, this.#link.identity)) this.#lastTopic = read
+    return read
+  }
+
+  #answerTwin(requestId: string, response: Promise<TwinResponse>): void {
     response.then(
       ({ status, body, version }) => this.#link?.send(topics.twinResponse(status, requestId, version), Buffer.from(body)),
       // The device SDK dies of an error without a body.
@@ -270,13 +402,16 @@ export class MqttServerConnection {
   }
 
   #write(packet: Packet): void {
-    if (!this.#isClosed && this.#socket.writable) this.#socket.write(mqtt.generate(packet))
+    if (this.#isClosed || !this.#socket.writable) return
+    this.#socket.write(mqtt.generate(packet))
+    if (this.#socket.writableLength > limits.outgoingBytes) this.#refuse('slow-reader', `${this.#socket.writableLength} bytes wait for it`)
   }
 
   #refuse(reason: string, detail: string): void {
     if (this.#isClosed) return
     if (reason !== 'closed-by-hub') this.#backend.refused(reason, detail)
     this.#isClosed = true
+    if (this.#stall) this.#socket.uncork()
     this.#socket.end()
     // A peer that does not close its side is closed for it.
     setTimeout(() => this.#socket.destroy(), 1_000).unref()
@@ -285,10 +420,10 @@ export class MqttServerConnection {
 
   #closed(): void {
     this.#isClosed = true
-    clearTimeout(this.#watch)
-    clearInterval(this.#watch)
-    for (const { reject } of this.#unacknowledged.values()) reject(new Error('the connection was closed before the acknowledgement'))
-    this.#unacknowledged.clear()
+    clearTimeout(this.#stall)
+    for (const { reject } of this.#unacknowledged?.values() ?? []) reject(new Error('the connection was closed before the acknowledgement'))
+    this.#unacknowledged = undefined
+    this.#onClosed()
     const link = this.#link
     this.#link = undefined
     if (!link) return

@@ -13,19 +13,33 @@ export function parsePublishTopic(topic: string): PublishTopic | undefined {
     const [, deviceId, moduleId, bag = ''] = telemetry
     return { kind: 'telemetry', deviceId: deviceId!, moduleId, bag: bag.replace(/\/$/, '') }
   }
-  const requestId = requestIdOf(topic)
+  const requestId = topic.startsWith('$iothub/') ? requestIdOf(topic) : undefined
   if (topic.startsWith('$iothub/twin/GET/?') && requestId !== undefined) return { kind: 'twin-get', requestId }
   if (topic.startsWith('$iothub/twin/PATCH/properties/reported/?') && requestId !== undefined) return { kind: 'twin-reported', requestId }
-  const method = /^\$iothub\/methods\/res\/(\d+)\/\?/.exec(topic)
+  const method = /^\$iothub\/methods\/res\/(-?\d+)\/\?/.exec(topic)
   if (method && requestId !== undefined) return { kind: 'method-response', status: Number(method[1]), requestId }
   return undefined
+}
+
+/** Whether a telemetry topic is the identity's own; some clients write ids percent-encoded. */
+export function isOwnTopic(
+  topic: { deviceId: string; moduleId: string | undefined },
+  identity: { deviceId: string; moduleId: string | undefined },
+): boolean {
+  return isSameId(topic.deviceId, identity.deviceId) && isSameId(topic.moduleId, identity.moduleId)
+}
+
+function isSameId(written: string | undefined, id: string | undefined): boolean {
+  if (written === id) return true
+  return written !== undefined && id !== undefined && written.includes('%') && written === encodeURIComponent(id)
 }
 
 function requestIdOf(topic: string): string | undefined {
   return /[?&]\$rid=([^&]*)/.exec(topic)?.[1]
 }
 
-export type Subscription = 'twin-responses' | 'desired-properties' | 'methods' | 'cloud-to-device' | 'module-inputs'
+export const subscriptions = ['twin-responses', 'desired-properties', 'methods', 'cloud-to-device', 'module-inputs'] as const
+export type Subscription = (typeof subscriptions)[number]
 
 /** What a client may subscribe to as itself; undefined for anything else. */
 export function parseSubscription(filter: string, identity: { deviceId: string; moduleId: string | undefined }): Subscription | undefined {
@@ -37,11 +51,10 @@ export function parseSubscription(filter: string, identity: { deviceId: string; 
     case '$iothub/methods/POST/#':
       return 'methods'
   }
-  const { deviceId, moduleId } = identity
-  if (moduleId !== undefined && filter === `devices/${deviceId}/modules/${moduleId}/inputs/#`) return 'module-inputs'
-  if (moduleId === undefined && filter === `devices/${deviceId}/messages/devicebound/#`) return 'cloud-to-device'
-  if (moduleId !== undefined && filter === `devices/${deviceId}/modules/${moduleId}/#`) return 'module-inputs'
-  return undefined
+  const own = /^devices\/([^/]+)\/(?:modules\/([^/]+)\/)?(messages\/devicebound\/#|inputs\/#|#)$/.exec(filter)
+  if (!own || !isOwnTopic({ deviceId: own[1]!, moduleId: own[2] }, identity)) return undefined
+  if (identity.moduleId === undefined) return own[3] === 'messages/devicebound/#' ? 'cloud-to-device' : undefined
+  return own[3] === 'messages/devicebound/#' ? undefined : 'module-inputs'
 }
 
 export const topics = {

@@ -1,5 +1,5 @@
 /** The local cloud's own certificate authority, made at first start, and the certificate its servers show. */
-import { webcrypto } from 'node:crypto'
+import { randomBytes, webcrypto } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -34,7 +34,8 @@ async function create(directory: string): Promise<void> {
   const notBefore = new Date(now - 86_400_000)
   const caKeys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
-    name: 'CN=Millwright local cloud CA',
+    // A name of its own: who trusts two clouds must be able to tell their authorities apart.
+    name: `CN=Millwright local cloud CA ${randomBytes(4).toString('hex')}`,
     notBefore,
     notAfter: new Date(now + tenYearsMs),
     signingAlgorithm: algorithm,

@@ -3,8 +3,6 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import net from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -33,9 +31,11 @@ export type Azurite = {
  * Loaded into Azurite's process. It would outlive a parent that was killed, and keep its ports: the channel tells it, and
  * it saves and ends. The channel in turn must not keep alive a process that is ending.
  */
-const endWithParent = `
+export const endWithParent = `
   let isEnding = false
-  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => { isEnding = true; if (process.connected) process.disconnect() })
+  // Azurite ends by itself, once it has started; told before, it would go on for ever.
+  const end = () => { isEnding = true; if (process.connected) process.disconnect(); setTimeout(() => process.exit(1), 6000).unref() }
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, end)
   process.on('disconnect', () => { if (!isEnding) process.kill(process.pid, 'SIGTERM') })
 `
 const startMsMax = 30_000
@@ -44,19 +44,15 @@ const stopMsMax = 4_000
 /** Starts Azurite on the ports, or on free ones where a port is 0. Resolves when all three services listen. */
 export async function startAzurite(directory: string, wanted: AzuritePorts): Promise<Azurite> {
   await predecessorGone(directory)
-  const ports = {
-    blob: wanted.blob || (await freePort()),
-    queue: wanted.queue || (await freePort()),
-    table: wanted.table || (await freePort()),
-  }
   const script = createRequire(import.meta.url).resolve('azurite/dist/src/azurite.js')
-  const options = ['--silent', '--disableTelemetry', '--skipApiVersionCheck', '--location', directory]
-  for (const [service, port] of Object.entries(ports)) options.push(`--${service}Host`, '127.0.0.1', `--${service}Port`, String(port))
+  // Loose: what Azurite does not know it passes over, as the header by which the device SDK asks for encryption at rest.
+  const options = ['--loose', '--silent', '--disableTelemetry', '--skipApiVersionCheck', '--location', directory]
+  for (const [service, port] of Object.entries(wanted)) options.push(`--${service}Host`, '127.0.0.1', `--${service}Port`, String(port))
   const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(endWithParent)}`, script, ...options], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   if (child.pid !== undefined) writeFileSync(pidFile(directory), String(child.pid))
-  await new Promise<void>((resolve, reject) => {
+  const ports = await new Promise<AzuritePorts>((resolve, reject) => {
     let output = ''
     const timer = setTimeout(
       () => reject(new Error(`Azurite was not ready within ${startMsMax / 1000} s: ${output.slice(-500)}`)),
@@ -64,11 +60,12 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
     )
     const heard = (chunk: Buffer) => {
       output += chunk.toString()
-      if ((output.match(/successfully listen/g) ?? []).length < 3) return
+      const [blob, queue, table] = (['Blob', 'Queue', 'Table'] as const).map((service) => portHeard(output, service))
+      if (blob === undefined || queue === undefined || table === undefined) return
       clearTimeout(timer)
       child.stdout!.off('data', heard)
       child.stdout!.resume()
-      resolve()
+      resolve({ blob, queue, table })
     }
     child.stdout!.on('data', heard)
     child.stderr!.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -111,13 +108,8 @@ function stop(child: ChildProcess): Promise<boolean> {
   })
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
+/** The port a service says it listens on, once its line is whole. The kernel chose it where 0 was asked for: no one else can have it. */
+function portHeard(output: string, service: string): number | undefined {
+  const port = new RegExp(`${service} service is successfully listening at http://[^\\s]+:(\\d+)\\s`).exec(output)?.[1]
+  return port === undefined ? undefined : Number(port)
 }

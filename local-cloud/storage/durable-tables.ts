@@ -10,6 +10,9 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { CommitLog } from '../log/commit-log.ts'
 import { readBody } from '../http-request.ts'
+import { failingAnswer } from './storage-gate.ts'
+import type { StorageFault } from './storage-gate.ts'
+import { breachAnswer, checkTableRequest } from './table-limits.ts'
 
 /** Azurite's interval, the time a save takes, and room to spare. */
 const replayMs = 20_000
@@ -31,10 +34,12 @@ export async function startDurableTables({
   directory,
   upstreamPort,
   port,
+  fault,
 }: {
   directory: string
   upstreamPort: number
   port: number
+  fault: StorageFault
 }): Promise<DurableTables> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 64 })
   const log = await CommitLog.open({
@@ -56,7 +61,10 @@ export async function startDurableTables({
   async function handle(request: http.IncomingMessage): Promise<Answer> {
     const body = await readBody(request, bodyBytesMax)
     if (!body) return { status: 413, headers: {}, body: Buffer.alloc(0) }
+    if (await fault()) return { status: failingAnswer.status, headers: failingAnswer.headers, body: Buffer.from(failingAnswer.body) }
     const change: Change = { method: request.method ?? 'GET', path: request.url ?? '/', headers: forwardedHeaders(request.headers), body }
+    const breach = checkTableRequest(change)
+    if (breach) return breachAnswer(breach, change.path.includes('$batch'))
     const answer = await forward(agent, upstreamPort, change)
     if (isChange(change, answer)) await log.append(0, () => encodeChange(change))
     return answer

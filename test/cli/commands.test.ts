@@ -1,4 +1,5 @@
 /** The command line, as a person meets it: help, mistakes, and what doctor says. */
+import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import { createServer } from 'node:net'
@@ -7,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serverCertificate } from '../../local-cloud/security/certificates.ts'
-import { runCommand } from '../support/product.ts'
+import { root, runCommand } from '../support/product.ts'
 
 let folder: string
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'cli-'))))
@@ -127,6 +128,22 @@ describe('doctor and the clock', () => {
 })
 
 describe('detect', () => {
+  test('writes every row, also to a reader that is slow', async () => {
+    const file = join(folder, 'long.csv')
+    const count = 20_000
+    const at = (index: number) => new Date(Date.UTC(2024, 0, 1) + index * 1000).toISOString()
+    writeFileSync(file, `timestamp,value\n${Array.from({ length: count }, (_, index) => `${at(index)},${index % 7}`).join('\n')}\n`)
+    const child = spawn(process.execPath, [join(root, 'dist', 'cli', 'main.mjs'), 'detect', file], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let lines = 0
+    const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      lines += chunk.toString().split('\n').length - 1
+      // A reader with work of its own to do between two pieces.
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    expect([await exited, lines]).toEqual([0, count + 1])
+  })
+
   test('scores a series as it comes, and stands out where it should', async () => {
     const file = join(folder, 'series.csv')
     const value = (index: number) => (index >= 150 && index < 160 ? 40 : 20 + Math.sin(index * 1.7) * 0.5)

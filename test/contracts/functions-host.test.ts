@@ -9,12 +9,12 @@ import { MqttDevice } from '../../device-sim/mqtt-device.ts'
 import { startFunctionsHost } from '../../local-cloud/functions-host/functions-host.ts'
 import type { FunctionsHost } from '../../local-cloud/functions-host/functions-host.ts'
 import { builtInEventHub, consumerGroups } from '../../local-cloud/local-cloud.ts'
-import { cloudForTests } from '../support/cloud.ts'
+import { cloudForTests, onAzure } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
 import { eventually } from '../support/eventually.ts'
 import { root } from '../support/product.ts'
 
-describe.each([
+describe.skipIf(onAzure).each([
   ['numbers', false],
   ['Long objects', true],
 ])('the functions app, with 64-bit metadata as %s', (_, longMetadata) => {

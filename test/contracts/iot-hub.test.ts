@@ -2,8 +2,6 @@
 import iot from 'azure-iot-device'
 import type { Client, Twin } from 'azure-iot-device'
 import iotMqtt from 'azure-iot-device-mqtt'
-import { EventHubConsumerClient, earliestEventPosition } from '@azure/event-hubs'
-import type { ReceivedEventData } from '@azure/event-hubs'
 import mqtt from 'mqtt'
 import type { IClientOptions, MqttClient } from 'mqtt'
 import { createConnection } from 'node:net'
@@ -11,9 +9,10 @@ import { connect as tlsConnect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formatDeviceConnectionString, sharedAccessSignature } from '../../device-sim/device-credentials.ts'
 import type { DeviceCredentials } from '../../device-sim/device-credentials.ts'
-import { cloudForTests } from '../support/cloud.ts'
+import { cloudForTests, onAzure } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventsOf as readEvents } from '../support/events.ts'
+import { mqttOptions } from '../support/mqtt-options.ts'
 
 let cloud: CloudForTests
 beforeAll(async () => {
@@ -21,26 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => cloud.stop())
 
-/** Events of one device in the built-in endpoint, once there are as many as wanted. */
-async function eventsOf(deviceId: string, count: number): Promise<ReceivedEventData[]> {
-  const consumer = new EventHubConsumerClient('$Default', cloud.connection.eventHub)
-  const events: ReceivedEventData[] = []
-  const subscription = consumer.subscribe(
-    {
-      async processEvents(batch) {
-        events.push(...batch.filter(({ systemProperties }) => systemProperties?.['iothub-connection-device-id'] === deviceId))
-      },
-      async processError() {},
-    },
-    { startPosition: earliestEventPosition, maxWaitTimeInSeconds: 1 },
-  )
-  try {
-    return await eventually(() => (events.length >= count ? events : undefined), { what: `${count} events of ${deviceId}` })
-  } finally {
-    await subscription.close()
-    await consumer.close()
-  }
-}
+const eventsOf = (deviceId: string, count: number) => readEvents(cloud, deviceId, count)
 
 async function withSdk<T>(credentials: DeviceCredentials, use: (client: Client) => Promise<T>, options = {}): Promise<T> {
   const client = iot.Client.fromConnectionString(formatDeviceConnectionString(credentials), iotMqtt.Mqtt)
@@ -50,22 +30,6 @@ async function withSdk<T>(credentials: DeviceCredentials, use: (client: Client) 
     return await use(client)
   } finally {
     await client.close()
-  }
-}
-
-function mqttOptions({ hubHost, deviceId, key }: DeviceCredentials): IClientOptions {
-  const [host, port] = hubHost.split(':')
-  return {
-    protocol: 'mqtts',
-    host: host!,
-    port: Number(port),
-    ca: cloud.ca,
-    protocolVersion: 4,
-    clean: false,
-    reconnectPeriod: 0,
-    clientId: deviceId,
-    username: `${hubHost}/${deviceId}/?api-version=2021-04-12`,
-    password: sharedAccessSignature(`${hubHost}/devices/${deviceId}`, key, Date.now() + 60_000),
   }
 }
 
@@ -108,25 +72,28 @@ describe('telemetry', () => {
     expect(Number(event!.systemProperties!['iothub-enqueuedtime'])).toBeGreaterThan(Date.now() - 60_000)
   })
 
-  test('by the mqtt package keeps its order, one partition a device, and survives a restart once acknowledged', async () => {
-    const credentials = await cloud.device('plain-1')
-    const client = await connectMqtt(mqttOptions(credentials))
-    await Promise.all(
-      Array.from({ length: 50 }, (_, index) =>
-        client.publishAsync(`devices/plain-1/messages/events/$.ct=application%2Fjson&n=${index}`, JSON.stringify({ index }), { qos: 1 }),
-      ),
-    )
-    await client.endAsync()
-    const before = await eventsOf('plain-1', 50)
-    expect(before.map(({ body }) => (body as { index: number }).index)).toEqual(Array.from({ length: 50 }, (_, index) => index))
-    expect(before.map(({ properties }) => properties?.n)).toEqual(Array.from({ length: 50 }, (_, index) => String(index)))
-    await cloud.restart()
-    const after = await eventsOf('plain-1', 50)
-    expect(after.map(({ sequenceNumber, offset }) => [sequenceNumber, offset])).toEqual(
-      before.map(({ sequenceNumber, offset }) => [sequenceNumber, offset]),
-    )
-    expect(after).toHaveLength(50)
-  })
+  test.skipIf(onAzure)(
+    'by the mqtt package keeps its order, one partition a device, and survives a restart once acknowledged',
+    async () => {
+      const credentials = await cloud.device('plain-1')
+      const client = await connectMqtt(mqttOptions(credentials))
+      await Promise.all(
+        Array.from({ length: 50 }, (_, index) =>
+          client.publishAsync(`devices/plain-1/messages/events/$.ct=application%2Fjson&n=${index}`, JSON.stringify({ index }), { qos: 1 }),
+        ),
+      )
+      await client.endAsync()
+      const before = await eventsOf('plain-1', 50)
+      expect(before.map(({ body }) => (body as { index: number }).index)).toEqual(Array.from({ length: 50 }, (_, index) => index))
+      expect(before.map(({ properties }) => properties?.n)).toEqual(Array.from({ length: 50 }, (_, index) => String(index)))
+      await cloud.restart()
+      const after = await eventsOf('plain-1', 50)
+      expect(after.map(({ sequenceNumber, offset }) => [sequenceNumber, offset])).toEqual(
+        before.map(({ sequenceNumber, offset }) => [sequenceNumber, offset]),
+      )
+      expect(after).toHaveLength(50)
+    },
+  )
 
   test('retained messages are passed on with a mark, and the will when a connection breaks', async () => {
     const credentials = await cloud.device('will-1')
@@ -143,7 +110,7 @@ describe('telemetry', () => {
 })
 
 describe('twins', () => {
-  test('reported and desired properties travel both ways, with versions', async () => {
+  test.skipIf(onAzure)('reported and desired properties travel both ways, with versions', async () => {
     const credentials = await cloud.device('twin-1')
     await withSdk(credentials, async (client) => {
       const twin: Twin = await client.getTwin()
@@ -190,7 +157,7 @@ async function patchDesired(deviceId: string, desired: Record<string, unknown>):
 }
 
 describe('what the hub refuses', () => {
-  test.each([
+  test.skipIf(onAzure).each([
     ['QoS 2', (client: MqttClient) => client.publish('devices/bad-1/messages/events/', '{}', { qos: 2 }), 'qos-2'],
     ['a topic that is not documented', (client: MqttClient) => client.publish('some/topic', '{}', { qos: 1 }), 'undocumented-topic'],
     ["another device's topic", (client: MqttClient) => client.publish('devices/other/messages/events/', '{}', { qos: 1 }), 'foreign-topic'],

@@ -101,6 +101,19 @@ describe('commit log', () => {
     await again.close()
   })
 
+  test('lets go of what is too old, also of a quiet log whose segments never fill', async () => {
+    const log = await open({ retention: { bytes: 1e9, ageMs: 8_000 } })
+    for (let i = 0; i < 20; i++) {
+      await append(log, 0, `record ${i}`)
+      nowMs += 1_000
+    }
+    const kept = await texts(log, 0)
+    expect(kept.at(-1)).toBe('record 19')
+    expect(kept.length).toBeGreaterThanOrEqual(8)
+    expect(kept.length).toBeLessThanOrEqual(12)
+    await log.close()
+  })
+
   test('tells readers when there is more, and only then', async () => {
     const log = await open()
     let grown = 0

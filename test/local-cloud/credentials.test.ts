@@ -2,8 +2,8 @@ import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
-import { Claims } from '../../local-cloud/event-hubs/claims.ts'
-import { admitByToken } from '../../local-cloud/iot-hub/device-credentials.ts'
+import { Claims } from '../../local-cloud/amqp/claims.ts'
+import { admit as admitDevice } from '../../local-cloud/iot-hub/device-credentials.ts'
 import { formatPropertyBag, parsePropertyBag } from '../../local-cloud/mqtt/property-bag.ts'
 import { parsePublishTopic, parseSubscription } from '../../local-cloud/mqtt/topics.ts'
 import { createAccessToken } from '../../local-cloud/security/shared-access.ts'
@@ -35,14 +35,15 @@ function admit(
     resource = `hub.local:1/devices/${name.replace('/', '/modules/')}`,
   } = attempt
   const { password = sharedAccessSignature(resource, key, expiresMs) } = attempt
-  const admission = admitByToken(
-    { clientId, username, password },
+  const admission = admitDevice(
+    { clientId, username, password, certificate: () => undefined },
     {
-      isOwnHost: (host) => host === 'hub.local:1',
       find: ({ deviceId, moduleId }) => {
         const status = registered[moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`]
-        return status && { status, primaryKey, secondaryKey }
+        return status && { status, authentication: { type: 'sas', primaryKey, secondaryKey } }
       },
+      policyKey: (name) => (name === 'device' ? otherKey : undefined),
+      authorities: [],
       nowMs: () => nowMs,
     },
   )
@@ -50,7 +51,7 @@ function admit(
 }
 
 describe('device credentials', () => {
-  test('both keys count, for devices and modules, and so does a token for the whole hub signed by the device', () => {
+  test('both keys count, for devices and modules', () => {
     expect(admit()).toBe('accepted')
     expect(admit({ key: secondaryKey })).toBe('accepted')
     expect(admit({ name: 'edge/mod' })).toBe('accepted')
@@ -59,7 +60,7 @@ describe('device credentials', () => {
     ['another key', { key: otherKey }, 'signature'],
     ['a token that has expired', { expiresMs: nowMs - 1_000 }, 'expired'],
     ["another device's token", { resource: 'hub.local:1/devices/dev-10' }, "not for 'hub.local:1/devices/dev-1'"],
-    ["another hub's token", { resource: 'evil.local/devices/dev-1' }, "is for 'evil.local'"],
+    ['a token for the whole hub that only the device has signed', { resource: 'hub.local:1' }, "has no policy's name"],
     ['a client id that is not the device', { clientId: 'dev-2' }, 'client id'],
     ['an unknown device', { name: 'nobody' }, 'not registered'],
     ['a disabled device', { name: 'dev-2' }, 'disabled'],
@@ -69,10 +70,18 @@ describe('device credentials', () => {
   ])('%s is refused', (_, attempt, why) => expect(admit(attempt)).toContain(why))
 })
 
+test('a policy that may connect as any device signs for one, or for all', () => {
+  const password = createAccessToken('hub.local:1', Buffer.from(otherKey, 'base64'), nowMs + 60_000, 'device')
+  expect(admit({ password })).toBe('accepted')
+  expect(admit({ password: createAccessToken('hub.local:1', Buffer.from(otherKey, 'base64'), nowMs + 60_000, 'service') })).toContain(
+    'has no right',
+  )
+})
+
 describe('event hub claims', () => {
   const claims = () =>
     new Claims(
-      (policy) => (policy === 'owner' ? primaryKey : undefined),
+      (policy) => (policy === 'owner' ? { key: primaryKey, rights: ['listen', 'service'] } : undefined),
       () => nowMs,
     )
   // Event Hubs signs with the key's text, IoT Hub with what base64 makes of it.
@@ -82,12 +91,10 @@ describe('event hub claims', () => {
   test('cover the entity they name, and what lies below it', () => {
     const held = claims()
     expect(held.put('servicebus.windows.net:sastoken', token('sb://localhost:1/hub')).statusCode).toBe(202)
-    expect([held.cover('hub/ConsumerGroups/cg/Partitions/0'), held.cover('sb://x/HUB'), held.cover('hub2'), held.cover('other')]).toEqual([
-      true,
-      true,
-      false,
-      false,
-    ])
+    const covers = (address: string) => held.cover('event-hubs', address, 'listen')
+    expect(['hub/ConsumerGroups/cg/Partitions/0', 'sb://x/HUB', 'hub2', 'other'].map(covers)).toEqual([true, true, false, false])
+    expect(held.cover('event-hubs', 'hub', 'send')).toBe(false)
+    expect(held.cover('iot-hub', 'hub', 'listen')).toBe(false)
   })
   test.each([
     ['a policy that is not there', token('sb://l/hub', { policy: 'nobody' })],
@@ -97,7 +104,15 @@ describe('event hub claims', () => {
   ])('%s is refused', (_, text) => {
     const held = claims()
     expect(held.put('servicebus.windows.net:sastoken', text).statusCode).toBe(401)
-    expect(held.cover('hub')).toBe(false)
+    expect(held.cover('event-hubs', 'hub', 'listen')).toBe(false)
+  })
+  test('a token of IoT Hub names its host alone, signed with what base64 makes of the key', () => {
+    const held = claims()
+    expect(
+      held.put('servicebus.windows.net:sastoken', token('localhost:1', { keyBytes: Buffer.from(primaryKey, 'base64') })).statusCode,
+    ).toBe(200)
+    expect(held.cover('iot-hub', '/messages/devicebound', 'service')).toBe(true)
+    expect(held.cover('event-hubs', 'hub', 'listen')).toBe(false)
   })
 })
 

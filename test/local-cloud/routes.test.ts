@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { parseRoute } from '../../local-cloud/edge-runtime/routes.ts'
-import { parseCondition, RouteSyntaxError } from '../../local-cloud/routing/condition.ts'
+import { QuerySyntaxError } from '../../local-cloud/query/tokens.ts'
+import { parseMessageCondition } from '../../local-cloud/routing/message-condition.ts'
 
 /** Whether a condition lets a message through. */
 function lets(condition: string, application: Record<string, string> = {}, system: Record<string, string | undefined> = {}): boolean {
-  return parseCondition(condition)({ application, system })
+  return parseMessageCondition(condition)({ application, system })
 }
 
 describe('route conditions', () => {
@@ -37,7 +38,7 @@ describe('route conditions', () => {
   test('properties named like parts of every object are not defined', () => expect(lets('IS_DEFINED(constructor)')).toBe(false))
 
   test.each(['level =', "level = 'x", 'AND', "level = 'x' level", 'level = = 3', '(level'])('%s is refused', (condition) =>
-    expect(() => parseCondition(condition)).toThrow(RouteSyntaxError),
+    expect(() => parseMessageCondition(condition)).toThrow(QuerySyntaxError),
   )
 })
 
@@ -64,6 +65,6 @@ describe('edge routes', () => {
 
   test.each(['FROM /messages/*', 'FROM /nowhere INTO $upstream', 'FROM /messages/* INTO nowhere', 'INTO $upstream'])(
     '%s is refused',
-    (route) => expect(() => parseRoute(route)).toThrow(RouteSyntaxError),
+    (route) => expect(() => parseRoute(route)).toThrow(QuerySyntaxError),
   )
 })

@@ -6,12 +6,17 @@ import { EventHubConsumerClient, RetryMode, earliestEventPosition, latestEventPo
 import type { PartitionContext, ReceivedEventData } from '@azure/event-hubs'
 import { BlobCheckpointStore } from '@azure/eventhubs-checkpointstore-blob'
 import { ContainerClient } from '@azure/storage-blob'
-import type { InvocationRequest, TypedData } from './core-api.ts'
-import { storageRetries } from './storage-retries.ts'
+import type { InvocationRequest, TypedData } from '../core-api.ts'
+import { storageRetries } from '../storage-retries.ts'
 
 /** `extensions.eventHubs` of host.json. */
 export type EventHubSettings = {
   readonly maxEventBatchSize: number
+  /** Fewer events wait for more, at most `maxWaitMs`. */
+  readonly minEventBatchSize: number
+  readonly maxWaitMs: number
+  /** Every how many batches the checkpoint is written. */
+  readonly batchCheckpointFrequency: number
   readonly prefetchCount: number
   readonly initialOffset: 'fromStart' | 'fromEnd'
 }
@@ -24,6 +29,8 @@ export type EventHubListenerOptions = {
   readonly settings: EventHubSettings
   readonly bindingName: string
   readonly isBinary: boolean
+  /** True when the function takes one event at a time. */
+  readonly isSingle: boolean
   /** Some real workers receive 64-bit integers as objects of two halves. */
   readonly longMetadata: boolean
   /** Runs the function with its retry policy; whatever happens, the checkpoint moves on. */
@@ -50,32 +57,46 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
       retryOptions,
     },
   )
+  const partitions = new Map<string, { gathered: ReceivedEventData[]; sinceMs: number; batches: number }>()
+  const { settings, warn } = options
+  const run = (events: ReceivedEventData[], context: PartitionContext) =>
+    options
+      .invoke(toRequest(events, context, options))
+      .catch((error: unknown) => warn(`partition ${context.partitionId}: the function failed, its batch is skipped: ${String(error)}`))
   const subscription = client.subscribe(
     {
-      async processEvents(events, context) {
-        if (events.length === 0) return
-        await options
-          .invoke(toRequest(events, context, options))
-          .catch((error: unknown) =>
-            options.warn(`partition ${context.partitionId}: the function failed, its batch is skipped: ${String(error)}`),
-          )
+      async processEvents(received, context) {
+        const state = partitions.get(context.partitionId) ?? { gathered: [], sinceMs: Date.now(), batches: 0 }
+        partitions.set(context.partitionId, state)
+        if (state.gathered.length === 0) state.sinceMs = Date.now()
+        state.gathered.push(...received)
+        const isDue = state.gathered.length >= settings.minEventBatchSize || Date.now() - state.sinceMs >= settings.maxWaitMs
+        if (state.gathered.length === 0 || !isDue) return
+        const events = state.gathered.splice(0)
+        if (options.isSingle) for (const event of events) await run([event], context)
+        else
+          for (let start = 0; start < events.length; start += settings.maxEventBatchSize)
+            await run(events.slice(start, start + settings.maxEventBatchSize), context)
+        if (++state.batches % settings.batchCheckpointFrequency !== 0) return
         await context
           .updateCheckpoint(events.at(-1)!)
-          .catch((error: unknown) =>
-            options.warn(`partition ${context.partitionId}: the checkpoint could not be written: ${String(error)}`),
-          )
+          .catch((error: unknown) => warn(`partition ${context.partitionId}: the checkpoint could not be written: ${String(error)}`))
+      },
+      // What was gathered and not run is read again by whoever has the partition next.
+      async processClose(_, context) {
+        partitions.delete(context.partitionId)
       },
       // Lost links and stolen leases are the normal course of balancing; the client reads on by itself.
       async processError(error, context) {
-        options.warn(`partition ${context.partitionId}: ${error.message}`)
+        warn(`partition ${context.partitionId}: ${error.message}`)
       },
     },
     {
-      maxBatchSize: options.settings.maxEventBatchSize,
-      prefetchCount: options.settings.prefetchCount,
+      maxBatchSize: settings.maxEventBatchSize,
+      prefetchCount: settings.prefetchCount,
       // A reader whose link is gone notices it only when its wait is over.
       maxWaitTimeInSeconds: 2,
-      startPosition: options.settings.initialOffset === 'fromStart' ? earliestEventPosition : latestEventPosition,
+      startPosition: settings.initialOffset === 'fromStart' ? earliestEventPosition : latestEventPosition,
       skipParsingBodyAsJson: true,
     },
   )
@@ -87,34 +108,49 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
   }
 }
 
-/** What the host hands to the worker for a batch (cardinality many). */
+/** What the host hands to the worker: arrays for a batch, single values where the function takes one event. */
 function toRequest(
   events: ReceivedEventData[],
   context: PartitionContext,
-  { bindingName, isBinary, longMetadata }: EventHubListenerOptions,
+  { bindingName, isBinary, isSingle, longMetadata }: EventHubListenerOptions,
 ): InvocationRequest {
   const bodies = events.map(({ body }) =>
     body instanceof Uint8Array ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body ?? null)),
   )
+  const json = (value: unknown): TypedData => ({ json: JSON.stringify(value) })
+  const sequenceNumbers = events.map(({ sequenceNumber }) => (longMetadata ? toLong(sequenceNumber) : sequenceNumber))
+  const partitionContext = json({
+    FullyQualifiedNamespace: context.fullyQualifiedNamespace,
+    EventHubName: context.eventHubName,
+    ConsumerGroup: context.consumerGroup,
+    PartitionId: context.partitionId,
+    IsCheckpointingAfterInvocation: true,
+  })
+  const [first] = events
+  if (isSingle && first) {
+    return {
+      inputData: [{ name: bindingName, data: isBinary ? { bytes: bodies[0]! } : { string: Buffer.from(bodies[0]!).toString() } }],
+      triggerMetadata: {
+        PartitionContext: partitionContext,
+        PartitionKey: { string: first.partitionKey ?? '' },
+        Offset: { string: String(first.offset) },
+        SequenceNumber: typeof sequenceNumbers[0] === 'number' ? { int: sequenceNumbers[0] } : json(sequenceNumbers[0]),
+        EnqueuedTimeUtc: json(first.enqueuedTimeUtc),
+        Properties: json(first.properties ?? {}),
+        SystemProperties: json(systemProperties(first)),
+      },
+    }
+  }
   const data: TypedData = isBinary
     ? { collectionBytes: { bytes: bodies } }
     : { collectionString: { string: bodies.map((body) => Buffer.from(body).toString()) } }
-  const json = (value: unknown): TypedData => ({ json: JSON.stringify(value) })
   return {
     inputData: [{ name: bindingName, data }],
     triggerMetadata: {
-      PartitionContext: json({
-        FullyQualifiedNamespace: context.fullyQualifiedNamespace,
-        EventHubName: context.eventHubName,
-        ConsumerGroup: context.consumerGroup,
-        PartitionId: context.partitionId,
-        IsCheckpointingAfterInvocation: true,
-      }),
+      PartitionContext: partitionContext,
       PartitionKeyArray: { collectionString: { string: events.map(({ partitionKey }) => partitionKey ?? '') } },
       OffsetArray: { collectionString: { string: events.map(({ offset }) => String(offset)) } },
-      SequenceNumberArray: {
-        collectionSint64: { sint64: events.map(({ sequenceNumber }) => (longMetadata ? toLong(sequenceNumber) : sequenceNumber)) },
-      },
+      SequenceNumberArray: { collectionSint64: { sint64: sequenceNumbers } },
       EnqueuedTimeUtcArray: json(events.map(({ enqueuedTimeUtc }) => enqueuedTimeUtc)),
       PropertiesArray: json(events.map(({ properties }) => properties ?? {})),
       SystemPropertiesArray: json(events.map(systemProperties)),

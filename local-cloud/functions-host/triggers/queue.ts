@@ -1,9 +1,9 @@
-/** The storage queue trigger: visibility, dequeue count, poison queue. And the queue output. */
+/** The storage queue trigger: visibility, dequeue count, poison queue. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { QueueServiceClient } from '@azure/storage-queue'
 import type { DequeuedMessageItem, QueueClient } from '@azure/storage-queue'
-import type { InvocationRequest, TypedData } from './core-api.ts'
-import { storageRetries } from './storage-retries.ts'
+import type { InvocationRequest, TypedData } from '../core-api.ts'
+import { storageRetries } from '../storage-retries.ts'
 
 /** `extensions.queues` of host.json. */
 export type QueueSettings = {
@@ -98,28 +98,4 @@ async function process(
 function decodeQueueText(text: string): string {
   const decoded = Buffer.from(text, 'base64')
   return decoded.toString('base64') === text ? decoded.toString() : text
-}
-
-const known = new Map<string, Promise<QueueClient>>()
-
-/** Sends the value of a queue output: an array is several messages. */
-export async function sendToQueue(storage: string, queueName: string, data: TypedData): Promise<void> {
-  let opening = known.get(queueName)
-  if (!opening) {
-    const client = QueueServiceClient.fromConnectionString(storage, storageRetries).getQueueClient(queueName)
-    known.set(queueName, (opening = client.createIfNotExists().then(() => client)))
-    opening.catch(() => known.delete(queueName))
-  }
-  const queue = await opening
-  for (const text of messagesOf(data)) await queue.sendMessage(Buffer.from(text).toString('base64'))
-}
-
-function messagesOf(data: TypedData): string[] {
-  if (data.json !== undefined) {
-    const value: unknown = JSON.parse(data.json)
-    return Array.isArray(value) ? value.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))) : [data.json]
-  }
-  if (data.string !== undefined) return [data.string]
-  if (data.bytes !== undefined) return [Buffer.from(data.bytes).toString()]
-  return []
 }

@@ -1,0 +1,219 @@
+/**
+ * AMQP 1.0 for the services behind it: connections that a listener hands over, `$cbs`, `$management`, and links to nodes.
+ * The protocol is rhea's; what an address means is the directory's.
+ */
+import type { Duplex } from 'node:stream'
+import rhea from 'rhea'
+import type { Connection, Container, EventContext, Message, Receiver, Sender } from 'rhea'
+import RheaConnection from 'rhea/lib/connection.js'
+import { failure, isFailure } from './amqp-node.ts'
+import type { AmqpDirectory, AmqpFailure, AmqpNode } from './amqp-node.ts'
+import { Claims } from './claims.ts'
+import type { AmqpPolicy } from './claims.ts'
+
+const limits = {
+  producerCredit: 1_000,
+  frameBytes: 65_536,
+  /** A frame that says it is longer is not one of a client that kept to `frameBytes`. */
+  frameBytesMax: 4 * 1024 * 1024,
+  idleMs: 240_000,
+  watchEveryMs: 1_000,
+} as const
+
+export type AmqpServerOptions = {
+  readonly directory: AmqpDirectory
+  readonly policy: (name: string) => AmqpPolicy | undefined
+  readonly nowMs: () => number
+  readonly refused: (reason: string, detail: string) => void
+}
+
+/** A link for answers of a service. Requests name it by its target's address, or by its own name. */
+type Responder = { readonly sender: Sender; readonly service: string; readonly address: string }
+type Peer = { readonly claims: Claims; responders: Responder[]; readonly links: Map<Sender | Receiver, string> }
+
+export class AmqpServer {
+  readonly #options: AmqpServerOptions
+  readonly #container: Container
+  readonly #peers = new Map<Connection, Peer>()
+  readonly #watch: NodeJS.Timeout
+
+  constructor(options: AmqpServerOptions) {
+    this.#options = options
+    this.#container = rhea.create_container({ id: 'millwright-local-cloud', autoaccept: false, credit_window: 0 })
+    // Who a client is follows from the tokens it puts to $cbs, not from SASL.
+    this.#container.sasl_server_mechanisms.enable_anonymous()
+    const on = (event: string, handler: (context: EventContext) => void) => {
+      this.#container.on(event, (context: EventContext) => {
+        // rhea turns an exception in a handler into an error of the connection, without a word.
+        try {
+          handler(context)
+        } catch (error) {
+          this.#options.refused('amqp-error', String(error))
+          context.connection.close({ condition: 'amqp:internal-error', description: String(error) })
+        }
+      })
+    }
+    on('connection_open', ({ connection }) => this.#peer(connection))
+    on('sender_open', (context) => this.#openToPeer(context.sender!))
+    on('receiver_open', (context) => this.#openFromPeer(context.receiver!))
+    on('message', (context) => this.#receive(context))
+    for (const event of ['connection_error', 'session_error', 'sender_error', 'receiver_error', 'disconnected', 'connection_close'])
+      on(event, () => {})
+    for (const event of ['protocol_error', 'error'])
+      this.#container.on(event, (error: unknown) => this.#options.refused('malformed-amqp', error instanceof Error ? error.message : event))
+    this.#watch = setInterval(() => this.#endExpired(), limits.watchEveryMs)
+  }
+
+  accept(socket: Duplex): void {
+    // rhea listens by itself, or takes a socket by this internal class; a front door that serves several protocols on
+    // one port needs the second.
+    const connection = new RheaConnection({ max_frame_size: limits.frameBytes, idle_time_out: limits.idleMs }, this.#container)
+    const input = connection.input.bind(connection)
+    // rhea would collect a frame of any length that its header claims.
+    connection.input = (bytes) => {
+      input(bytes)
+      if ((connection.frame_size ?? 0) <= limits.frameBytesMax) return
+      this.#options.refused('malformed-amqp', `a frame that says it has ${connection.frame_size} bytes`)
+      socket.destroy()
+    }
+    // The official clients still send a flow for a session they have just ended; the service does not mind.
+    for (const name of ['on_flow', 'on_disposition'] as const) {
+      const handle = connection[name].bind(connection)
+      connection[name] = (frame) => {
+        if (connection.remote_channel_map[frame.channel]) handle(frame)
+      }
+    }
+    connection.accept(socket)
+    const forget = () => this.#peers.delete(connection as unknown as Connection)
+    socket.on('close', forget)
+  }
+
+  get connectionCount(): number {
+    return this.#peers.size
+  }
+
+  #peer(connection: Connection): Peer {
+    const known = this.#peers.get(connection)
+    if (known) return known
+    const peer: Peer = { claims: new Claims(this.#options.policy, this.#options.nowMs), responders: [], links: new Map() }
+    this.#peers.set(connection, peer)
+    return peer
+  }
+
+  #refuse(link: Sender | Receiver, { condition, description, info }: AmqpFailure): void {
+    this.#options.refused(condition, description)
+    link.close({ condition, description, ...(info ? { info: rhea.types.wrap_symbolic_map({ ...info }) } : {}) })
+  }
+
+  #find(link: Sender | Receiver, address: string): AmqpNode | undefined {
+    const found = this.#options.directory.find(address, this.#peer(link.connection).claims)
+    if (!isFailure(found)) return found
+    this.#refuse(link, found)
+    return undefined
+  }
+
+  /** A link on which we send: answers of a service, or what a node has to say. */
+  #openToPeer(link: Sender): void {
+    const address = String(link.source?.address ?? '')
+    const peer = this.#peer(link.connection)
+    link.set_source(link.source)
+    link.set_target(link.target)
+    if (isService(address)) {
+      peer.responders.push({ sender: link, service: address, address: String(link.target?.address || link.name) })
+      return
+    }
+    const node = this.#find(link, address)
+    if (!node) return
+    const refusal = node.openToPeer(link)
+    if (refusal) return this.#refuse(link, refusal)
+    peer.links.set(link, address)
+    link.on('sender_close', () => peer.links.delete(link))
+  }
+
+  /** A link on which the peer sends: requests to a service, or messages to a node. */
+  #openFromPeer(link: Receiver): void {
+    const address = String(link.target?.address ?? '')
+    link.set_source(link.source)
+    link.set_target(link.target)
+    if (!isService(address)) {
+      const node = this.#find(link, address)
+      if (!node) return
+      const opened = node.openFromPeer(link)
+      if (isFailure(opened))
+        return this.#refuse(link, opened)
+        // Producers size their batches by this.
+      ;(link as Receiver & { local: { attach: { max_message_size: number } } }).local.attach.max_message_size = opened.messageBytesMax
+      const { links } = this.#peer(link.connection)
+      links.set(link, address)
+      link.on('receiver_close', () => links.delete(link))
+    }
+    link.add_credit(limits.producerCredit)
+  }
+
+  #receive({ receiver, message, delivery }: EventContext): void {
+    const link = receiver!
+    const address = String(link.target?.address ?? '')
+    link.add_credit(1)
+    if (isService(address)) {
+      delivery!.accept()
+      return address === '$cbs' ? this.#putToken(link, message!) : this.#manage(link, address, message!)
+    }
+    this.#find(link, address)?.receive(link, message!, delivery!)
+  }
+
+  #putToken(link: Receiver, message: Message): void {
+    const properties = message.application_properties ?? {}
+    const verdict = this.#peer(link.connection).claims.put(String(properties.type ?? ''), String(message.body ?? ''))
+    // The clients try a refused token again without a word: without this line a wrong key looks like a hang.
+    if (verdict.statusCode === 401) this.#options.refused('amqp:unauthorized-access', `${String(properties.name)}: ${verdict.description}`)
+    this.#answer(link, message, verdict)
+  }
+
+  #manage(link: Receiver, address: string, message: Message): void {
+    this.#answer(
+      link,
+      message,
+      this.#options.directory.manage(address, message.application_properties ?? {}, this.#peer(link.connection).claims),
+    )
+  }
+
+  #answer(link: Receiver, request: Message, answer: { statusCode: number; description: string; body?: unknown }): void {
+    const peer = this.#peer(link.connection)
+    peer.responders = peer.responders.filter(({ sender }) => sender.is_open())
+    const ofService = peer.responders.filter(({ service }) => service === link.target.address)
+    const responder = ofService.find(({ address }) => address === request.reply_to) ?? ofService.at(-1)
+    const { statusCode, description, body } = answer
+    responder?.sender.send({
+      ...(request.message_id === undefined ? {} : { correlation_id: request.message_id }),
+      application_properties: {
+        'status-code': rhea.types.wrap_int(statusCode),
+        'status-description': description,
+        // Older clients of the service read these names.
+        statusCode: rhea.types.wrap_int(statusCode),
+        statusDescription: description,
+        ...(statusCode === 401 ? { 'error-condition': rhea.types.wrap_symbol('amqp:unauthorized-access') } : {}),
+      },
+      body,
+    })
+  }
+
+  /** A token that ran out ends the links that live by it. */
+  #endExpired(): void {
+    for (const { claims, links } of this.#peers.values()) {
+      for (const [link, address] of links) {
+        const found = this.#options.directory.find(address, claims)
+        if (!isFailure(found) || !link.is_open()) continue
+        links.delete(link)
+        this.#refuse(link, failure.unauthorized(`ExpiredToken: The token is expired. ${found.description}`))
+      }
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#watch)
+  }
+}
+
+function isService(address: string): boolean {
+  return address === '$cbs' || address.endsWith('$management')
+}

@@ -1,0 +1,16 @@
+/** rhea's connection class: exported by file, not by its typings. */
+declare module 'rhea/lib/connection.js' {
+  import type { Duplex } from 'node:stream'
+  import type { Container } from 'rhea'
+  export default class RheaConnection {
+    constructor(options: Record<string, unknown>, container: Container)
+    /** Size that the header of the frame being received claims. */
+    frame_size: number | undefined
+    input(bytes: Buffer): void
+    /** Sessions by the peer's channel. */
+    readonly remote_channel_map: Readonly<Record<number, unknown>>
+    on_flow(frame: { readonly channel: number }): void
+    on_disposition(frame: { readonly channel: number }): void
+    accept(socket: Duplex): this
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * IoT Hub's service side over AMQP: sending to devices, reading feedback and file notifications. Who asks for the
+ * device-to-cloud stream at the hub is sent on to the built-in event hub.
+ */
+import rhea from 'rhea'
+import type { Delivery, Message, Sender } from 'rhea'
+import { failure } from '../amqp/amqp-node.ts'
+import type { AmqpFailure, AmqpNode } from '../amqp/amqp-node.ts'
+import type { Claims } from '../amqp/claims.ts'
+import { pathOf } from '../amqp/amqp-node.ts'
+import { cloudToDeviceLimits, DeviceQueueFullError } from './cloud-to-device.ts'
+import type { CloudToDevice, CloudToDeviceMessage } from './cloud-to-device.ts'
+import type { IotHub } from './iot-hub.ts'
+import type { ServiceQueue } from './service-queue.ts'
+
+export type ServiceNodesOptions = {
+  readonly hub: IotHub
+  readonly cloudToDevice: CloudToDevice
+  readonly feedback: ServiceQueue
+  readonly fileNotifications: ServiceQueue
+  /** Where the built-in event hub is: host, port, name. */
+  readonly builtIn: () => { readonly host: string; readonly port: number; readonly name: string }
+  readonly nowMs: () => number
+}
+
+export class ServiceNodes {
+  readonly #options: ServiceNodesOptions
+
+  constructor(options: ServiceNodesOptions) {
+    this.#options = options
+  }
+
+  /** @returns undefined when the address is none of the hub's */
+  find(address: string, claims: Claims): AmqpNode | AmqpFailure | undefined {
+    const path = pathOf(address).toLowerCase()
+    if (!path.startsWith('messages/')) return undefined
+    if (!claims.cover('iot-hub', path, 'service'))
+      return failure.unauthorized(`Unauthorized access. A token with the right 'ServiceConnect' is required for '${path}'.`)
+    if (path === 'messages/devicebound') return this.#deviceBound()
+    if (path === 'messages/servicebound/feedback')
+      return queueNode(this.#options.feedback, 'application/vnd.microsoft.iothub.feedback.json')
+    if (path === 'messages/servicebound/filenotifications')
+      return queueNode(this.#options.fileNotifications, 'application/vnd.microsoft.iothub.filenotification.json')
+    if (path.startsWith('messages/events')) return this.#redirect(pathOf(address))
+    return failure.notFound(path)
+  }
+
+  #deviceBound(): AmqpNode {
+    return {
+      openToPeer: () => failure.notAllowed('messages/devicebound is for sending'),
+      openFromPeer: () => ({ messageBytesMax: 2 * cloudToDeviceLimits.bodyBytesMax }),
+      receive: (_, message, delivery) => {
+        const plain = Buffer.isBuffer(message) ? (rhea.message.decode(message) as unknown as Message) : message
+        this.#send(plain).then(
+          (reason) => (reason ? delivery.reject(reason) : delivery.accept()),
+          (error: unknown) => delivery.reject({ condition: 'amqp:internal-error', description: String(error) }),
+        )
+      },
+    }
+  }
+
+  async #send(message: Message): Promise<AmqpFailure | undefined> {
+    const { hub, cloudToDevice, nowMs } = this.#options
+    const to = /^\/?devices\/([^/]+)(?:\/modules\/([^/]+))?\/messages\/devicebound$/i.exec(message.to ?? '')
+    if (!to) return { condition: 'amqp:invalid-field', description: `'${message.to ?? ''}' is not /devices/{id}/messages/devicebound` }
+    const deviceId = decodeURIComponent(to[1]!)
+    const identity = hub.registry.get(deviceId)
+    if (!identity) return { condition: 'amqp:not-found', description: `Device '${deviceId}' is not registered` }
+    const body = bodyOf(message)
+    if (body.length > cloudToDeviceLimits.bodyBytesMax) return failure.tooLarge(body.length, cloudToDeviceLimits.bodyBytesMax)
+    const enqueuedMs = nowMs()
+    const expiry = message.absolute_expiry_time === undefined ? undefined : Number(message.absolute_expiry_time)
+    const ack = String(message.application_properties?.['iothub-ack'] ?? 'none').toLowerCase()
+    if (!/^(none|positive|negative|full)$/.test(ack))
+      return { condition: 'amqp:invalid-field', description: `iothub-ack '${ack}' is not known` }
+    try {
+      await cloudToDevice.enqueue({
+        deviceId,
+        generationId: identity.generationId,
+        enqueuedMs,
+        expiresMs: Math.min(expiry || enqueuedMs + cloudToDeviceLimits.timeToLiveMs, enqueuedMs + cloudToDeviceLimits.timeToLiveMaxMs),
+        deliveryCount: 0,
+        ack: ack as CloudToDeviceMessage['ack'],
+        system: systemOf(message, deviceId, expiry),
+        application: Object.entries(message.application_properties ?? {}).map(([name, value]) => [name, String(value)]),
+        body: body.toString('base64'),
+      })
+    } catch (error) {
+      if (error instanceof DeviceQueueFullError)
+        return { condition: 'amqp:resource-limit-exceeded', description: `403004 DeviceMaximumQueueDepthExceeded: ${error.message}` }
+      throw error
+    }
+    hub.deliverPending(deviceId)
+    return undefined
+  }
+
+  #redirect(path: string): AmqpNode {
+    const { host, port, name } = this.#options.builtIn()
+    const rest = path.slice('messages/events'.length)
+    const redirect: AmqpFailure = {
+      condition: 'amqp:link:redirect',
+      description: `the device-to-cloud stream is the event hub '${name}'`,
+      info: { hostname: host, 'network-host': host, port: rhea.types.wrap_uint(port), address: `amqps://${host}:${port}/${name}${rest}` },
+    }
+    return { openToPeer: () => redirect, openFromPeer: () => failure.notAllowed('messages/events is for reading'), receive: () => {} }
+  }
+}
+
+/** A queue whose records go out as one JSON array a message, and are gone when the reader accepts. */
+function queueNode(queue: ServiceQueue, contentType: string): AmqpNode {
+  return {
+    openFromPeer: () => failure.notAllowed('this is for reading'),
+    receive: () => {},
+    openToPeer(link: Sender) {
+      const underWay = new Map<Delivery, NonNullable<ReturnType<ServiceQueue['take']>>>()
+      const pump = () => {
+        while (link.is_open() && link.sendable()) {
+          const group = queue.take()
+          if (!group) return
+          const body = rhea.message.data_section(Buffer.from(JSON.stringify(group.records)))
+          underWay.set(link.send({ body, content_type: contentType, creation_time: new Date() }), group)
+        }
+      }
+      const unsubscribe = queue.subscribe(pump)
+      const settled = (end: 'complete' | 'abandon') => (context: { delivery?: Delivery }) => {
+        const group = context.delivery && underWay.get(context.delivery)
+        if (!group) return
+        underWay.delete(context.delivery!)
+        void group[end]()
+      }
+      link.on('accepted', settled('complete'))
+      link.on('rejected', settled('complete'))
+      link.on('released', settled('abandon'))
+      link.on('modified', settled('abandon'))
+      link.on('sendable', pump)
+      const release = () => {
+        unsubscribe()
+        for (const group of underWay.values()) group.abandon()
+        underWay.clear()
+      }
+      link.on('sender_close', release)
+      link.session.on('session_close', release)
+      link.connection.on('disconnected', release)
+      link.connection.on('connection_close', release)
+      pump()
+      return undefined
+    },
+  }
+}
+
+function bodyOf({ body }: Message): Buffer {
+  const content: unknown = typeof body === 'object' && body !== null && 'content' in body ? body.content : body
+  if (content === undefined || content === null) return Buffer.alloc(0)
+  if (Buffer.isBuffer(content)) return content
+  if (Array.isArray(content)) return Buffer.concat(content.filter((part) => Buffer.isBuffer(part)))
+  return Buffer.from(typeof content === 'string' ? content : JSON.stringify(content))
+}
+
+/** System properties of a message to a device, by their short names in a topic. */
+function systemOf(message: Message, deviceId: string, expiry: number | undefined): [string, string][] {
+  const text = (value: unknown): string | undefined => {
+    if (value === undefined || value === null) return undefined
+    return Buffer.isBuffer(value) ? (value.length === 16 ? rhea.uuid_to_string(value) : value.toString()) : String(value)
+  }
+  const entries: [string, string | undefined][] = [
+    ['mid', text(message.message_id)],
+    ['to', `/devices/${deviceId}/messages/devicebound`],
+    ['cid', text(message.correlation_id)],
+    ['uid', text(message.user_id)],
+    ['exp', expiry ? new Date(expiry).toISOString() : undefined],
+    ['ct', text(message.content_type)],
+    ['ce', text(message.content_encoding)],
+  ]
+  return entries.filter((entry): entry is [string, string] => entry[1] !== undefined)
+}
