@@ -54,10 +54,11 @@ const Returned = z.object({
 })
 const Acknowledged = z.object({ ...eventBase, kind: z.literal('acknowledged'), by: z.string(), note: z.string() })
 
+/** The part of the history that detection writes; the rest comes from people. */
+export const DetectedEvent = z.discriminatedUnion('kind', [Raised, Escalated, Returned])
+export type DetectedEvent = z.infer<typeof DetectedEvent>
 export const AlertEvent = z.discriminatedUnion('kind', [Raised, Escalated, Returned, Acknowledged])
 export type AlertEvent = z.infer<typeof AlertEvent>
-/** The part of the history that detection writes; the rest comes from people. */
-export type DetectedEvent = Exclude<AlertEvent, { kind: 'acknowledged' }>
 
 export const AlertState = z.enum(['active-unacknowledged', 'active-acknowledged', 'returned-unacknowledged', 'normal'])
 export type AlertState = z.infer<typeof AlertState>

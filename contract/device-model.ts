@@ -4,6 +4,7 @@
  * A new kind of device is one more JSON file in `models/`.
  */
 import { z } from 'zod'
+import { FilterSpec } from './filter-spec.ts'
 import centrifugalPump from './models/centrifugal-pump.json' with { type: 'json' }
 import computer from './models/computer.json' with { type: 'json' }
 import industrialOven from './models/industrial-oven.json' with { type: 'json' }
@@ -26,6 +27,14 @@ const LimitAlarm = Rationale.extend({
   condition: z.enum(['high-high', 'low-low']),
   limit: z.number(),
   direction: z.enum(['above', 'below']),
+  /** A limit that protects people or the machine: one reading is enough, and the edge acts on it without the cloud. */
+  safety: z
+    .object({
+      /** Direct method that the edge calls on the device itself. */
+      method: z.string().min(1).max(128),
+      payload: z.record(z.string(), z.unknown()).default({}),
+    })
+    .optional(),
 })
 
 const UnusualAlarm = Rationale.extend({ condition: z.literal('unusual') })
@@ -40,6 +49,10 @@ const SignalModel = z.object({
   decimals: z.number().int().min(0).max(9),
   /** Changes narrower than this, in the signal's unit, are not worth sending. */
   deadband: z.number().nonnegative(),
+  /** How much the edge may leave out; without it, a deadband of `deadband`. */
+  filter: FilterSpec.optional(),
+  /** Other names under which devices of this kind send the signal, with the unit they send it in. */
+  aliases: z.record(z.string(), z.object({ unit: z.string() })).default({}),
   /** `limits` for signals that jump by nature: nothing in their own past makes a value unusual. */
   watch: z.enum(['all', 'limits']).default('all'),
 })

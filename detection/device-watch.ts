@@ -15,6 +15,9 @@ export const episodeSettings = {
   /** Abnormal readings in a row before an episode begins, normal ones before it ends. */
   onReadings: 2,
   offReadings: 8,
+  /** An episode that the edge found ends when the edge says so; after this many normal readings without a word, anyway. */
+  offReadingsUnlessTold: 240,
+  endedEdgeAlertsMax: 32,
   /** A signal counts as moving along from this score on, seen within this time. */
   movingScore: 4,
   movingWithinMs: 60_000,
@@ -38,15 +41,19 @@ type Phase =
       readonly priority: Priority
       readonly firstTimeMs: number
       readonly normalReadings: number
+      /** Found by whoever sees every reading; it also says when the episode ends. */
+      readonly isFromEdge: boolean
     }
 
 export type DeviceWatch = {
   readonly deviceId: string
   readonly signals: Map<string, SignalWatch>
+  /** The last alerts of the edge that have ended here: told of again, they do not begin again. */
+  readonly endedEdgeAlerts: string[]
 }
 
 export function newDeviceWatch(deviceId: string): DeviceWatch {
-  return { deviceId, signals: new Map() }
+  return { deviceId, signals: new Map(), endedEdgeAlerts: [] }
 }
 
 export type WatchedReading = {
@@ -62,15 +69,11 @@ export type WatchedReading = {
  * @param nowMs time for the events: when the hub took the message, so that a replay writes the same
  */
 export function watchReading(watch: DeviceWatch, reading: WatchedReading, model: DeviceModel | undefined, nowMs: number): DetectedEvent[] {
-  let signal = watch.signals.get(reading.signal)
-  if (!signal) {
-    signal = { signal: reading.signal, state: newSeriesState(), phase: { kind: 'quiet' } }
-    watch.signals.set(reading.signal, signal)
-  }
+  const signal = signalOf(watch, reading.signal)
   const verdict = observe(signal.state, reading.timeMs, reading.value, model?.signals[reading.signal]?.deadband ?? 0)
   if (verdict.kind === 'late') return []
   const limit = crossedLimit(model, reading)
-  if (verdict.kind === 'adopted' && !limit) return endEpisode(signal, 'adopted-as-normal', nowMs)
+  if (verdict.kind === 'adopted' && !limit) return endEpisode(watch, signal, 'adopted-as-normal', nowMs)
   const isWatched = model?.signals[reading.signal]?.watch !== 'limits'
   const isAbnormal = limit !== undefined || (verdict.kind === 'anomaly' && isWatched)
   if (isAbnormal) return onAbnormal(watch, signal, reading, model, verdict, limit, nowMs)
@@ -79,7 +82,13 @@ export function watchReading(watch: DeviceWatch, reading: WatchedReading, model:
     if (signal.phase.kind === 'pending') signal.phase = { kind: 'quiet' }
     return []
   }
-  return onNormal(signal, nowMs)
+  return onNormal(watch, signal, nowMs)
+}
+
+function signalOf(watch: DeviceWatch, name: string): SignalWatch {
+  let signal = watch.signals.get(name)
+  if (!signal) watch.signals.set(name, (signal = { signal: name, state: newSeriesState(), phase: { kind: 'quiet' } }))
+  return signal
 }
 
 /** Readings the edge held back, as one reading at their mean: they tell that nothing happened, so they can only calm. */
@@ -94,7 +103,7 @@ export function watchFiltered(
   const signal = watch.signals.get(signalName)
   if (!signal) return []
   const verdict = observe(signal.state, timeMs, mean, model?.signals[signalName]?.deadband ?? 0)
-  return verdict.kind === 'normal' ? onNormal(signal, nowMs) : []
+  return verdict.kind === 'normal' ? onNormal(watch, signal, nowMs) : []
 }
 
 function crossedLimit(model: DeviceModel | undefined, reading: WatchedReading): LimitAlarm | undefined {
@@ -129,14 +138,14 @@ function onAbnormal(
     signal.phase = { kind: 'joined' }
     return []
   }
-  if (onset.readings < episodeSettings.onReadings) {
+  if (onset.readings < (limit?.safety ? 1 : episodeSettings.onReadings)) {
     signal.phase = { kind: 'pending', ...onset }
     return []
   }
   const record = limit ?? unusualAlarm(model, reading.signal)
   const alertId = alertIdOf(watch.deviceId, reading.signal, reading.bootId, onset.firstSeq)
   const { condition, priority } = record
-  signal.phase = { kind: 'active', alertId, condition, priority, firstTimeMs: onset.firstTimeMs, normalReadings: 0 }
+  signal.phase = { kind: 'active', alertId, condition, priority, firstTimeMs: onset.firstTimeMs, normalReadings: 0, isFromEdge: false }
   const evidence = evidenceOf(watch, signal, reading, verdict, limit, onset.firstTimeMs)
   const modelId = model?.interface['@id'] ?? ''
   return [
@@ -144,20 +153,58 @@ function onAbnormal(
   ]
 }
 
-function onNormal(signal: SignalWatch, nowMs: number): DetectedEvent[] {
+function onNormal(watch: DeviceWatch, signal: SignalWatch, nowMs: number): DetectedEvent[] {
   const { phase } = signal
   if (phase.kind !== 'active') {
     signal.phase = { kind: 'quiet' }
     return []
   }
-  if (phase.normalReadings + 1 >= episodeSettings.offReadings) return endEpisode(signal, 'normal-again', nowMs)
+  const offReadings = phase.isFromEdge ? episodeSettings.offReadingsUnlessTold : episodeSettings.offReadings
+  if (phase.normalReadings + 1 >= offReadings) return endEpisode(watch, signal, 'normal-again', nowMs)
   signal.phase = { ...phase, normalReadings: phase.normalReadings + 1 }
   return []
 }
 
-function endEpisode(signal: SignalWatch, why: 'normal-again' | 'adopted-as-normal', nowMs: number): DetectedEvent[] {
+/**
+ * Takes over what the edge found in the readings before its filter. One incident, whoever sees it first: what is open
+ * here already only escalates, and what the edge opened is open here, too.
+ */
+export function watchEdgeEvent(watch: DeviceWatch, event: DetectedEvent, signalName: string): DetectedEvent[] {
+  const signal = signalOf(watch, signalName)
+  const { phase } = signal
+  if (event.kind === 'returned') {
+    if (phase.kind !== 'active' || phase.alertId !== event.alertId) return []
+    signal.phase = { kind: 'quiet' }
+    rememberEnded(watch, event.alertId)
+    return [event]
+  }
+  const { condition, priority, evidence, atMs } = event
+  const isLimit = condition !== 'unusual'
+  if (phase.kind === 'active') {
+    if (!isLimit || phase.condition === condition) return []
+    signal.phase = { ...phase, condition, priority, normalReadings: 0 }
+    return [{ kind: 'escalated', alertId: phase.alertId, atMs, condition, priority, evidence }]
+  }
+  // What escalated was raised before, and has ended here since.
+  if (event.kind === 'escalated' || watch.endedEdgeAlerts.includes(event.alertId)) return []
+  if (!isLimit && otherEpisodeIsOpen(watch, signal)) {
+    signal.phase = { kind: 'joined' }
+    return []
+  }
+  const { alertId } = event
+  signal.phase = { kind: 'active', alertId, condition, priority, firstTimeMs: evidence.firstSeenMs, normalReadings: 0, isFromEdge: true }
+  return [event]
+}
+
+function rememberEnded(watch: DeviceWatch, alertId: string): void {
+  watch.endedEdgeAlerts.push(alertId)
+  if (watch.endedEdgeAlerts.length > episodeSettings.endedEdgeAlertsMax) watch.endedEdgeAlerts.shift()
+}
+
+function endEpisode(watch: DeviceWatch, signal: SignalWatch, why: 'normal-again' | 'adopted-as-normal', nowMs: number): DetectedEvent[] {
   const { phase } = signal
   signal.phase = { kind: 'quiet' }
+  if (phase.kind === 'active' && phase.isFromEdge) rememberEnded(watch, phase.alertId)
   return phase.kind === 'active' ? [{ kind: 'returned', alertId: phase.alertId, atMs: nowMs, why }] : []
 }
 
@@ -205,6 +252,11 @@ function movingSignals(watch: DeviceWatch, except: SignalWatch, nowMs: number): 
     if (signal !== except && isRecent && Math.abs(score) >= episodeSettings.movingScore) moving.push({ signal: signal.signal, score })
   }
   return moving.sort((a, b) => Math.abs(b.score) - Math.abs(a.score))
+}
+
+/** Nothing abnormal is open or begins. */
+export function isQuiet(watch: DeviceWatch, signalName: string): boolean {
+  return (watch.signals.get(signalName)?.phase.kind ?? 'quiet') === 'quiet'
 }
 
 export type SignalCondition = 'learning' | 'fine' | 'alarm'

@@ -143,6 +143,13 @@ export function recentWindow(state: SeriesState): { timesMs: number[]; values: n
   return { timesMs, values }
 }
 
+/** The newest reading judged, undefined before the first. */
+export function lastReading(state: SeriesState): { timeMs: number; value: number } | undefined {
+  if (state[slot.recentCount] === 0) return undefined
+  const index = (state[slot.recentHead]! + recentReadings - 1) % recentReadings
+  return { timeMs: state[recentTimesOffset + index]!, value: state[recentValuesOffset + index]! }
+}
+
 export function lastScore(state: SeriesState): { score: number; timeMs: number } {
   return { score: state[slot.score]!, timeMs: state[slot.lastTimeMs]! }
 }

@@ -1,7 +1,8 @@
 /**
  * The SDK's MQTT transport acknowledges an input message when it arrives; what the module then loses is lost. This
- * transport sends the PUBACK when the application calls `client.complete(message)`, as the AMQP transport does. It uses
- * two seams that the SDK offers: the MQTT provider that `MqttBase` takes, and the base that `Mqtt` takes.
+ * transport sends the PUBACK when the application calls `client.complete(message)`, as the AMQP transport does, and takes
+ * further messages meanwhile, so that many share one write to the disk. It uses two seams that the SDK offers: the MQTT
+ * provider that `MqttBase` takes, and the base that `Mqtt` takes.
  */
 import type { AuthenticationProvider, Message, results } from 'azure-iot-common'
 import iotMqtt from 'azure-iot-device-mqtt'
@@ -11,36 +12,42 @@ import type { IClientOptions, MqttClient } from 'mqtt'
 
 const inputTopic = /^devices\/[^/]+\/modules\/[^/]+\/inputs\//
 
-/** PUBACKs that wait for the application, in the order of arrival. */
-type Waiting = (() => void)[]
+/** A message that was delivered on a connection and waits for its PUBACK. */
+type Delivery = { readonly stream: MqttClient['stream']; readonly messageId: number }
 
-function holdingProvider(waiting: Waiting) {
+function holdingProvider(onDelivery: (delivery: Delivery | undefined) => void) {
   return {
     connect(url: string, options: IClientOptions): MqttClient {
-      // What a lost connection left unacknowledged comes again on the new one.
-      waiting.length = 0
       const client = mqtt.connect(url, options)
-      client.handleMessage = (packet, done) => {
-        if (packet.qos === 1 && inputTopic.test(packet.topic)) waiting.push(() => done())
-        else done()
-      }
+      client.on('packetreceive', (packet) => {
+        const isHeld = packet.cmd === 'publish' && packet.qos === 1 && inputTopic.test(packet.topic)
+        onDelivery(isHeld && packet.messageId !== undefined ? { stream: client.stream, messageId: packet.messageId } : undefined)
+        // Without this the client would acknowledge by itself, and read on only then.
+        if (isHeld) packet.qos = 0
+      })
       return client
     },
   }
 }
 
 export class AcknowledgingMqtt extends iotMqtt.Mqtt {
-  readonly #waiting: Waiting
+  readonly #deliveries = new WeakMap<Message, Delivery>()
 
   constructor(authenticationProvider: AuthenticationProvider) {
-    const waiting: Waiting = []
-    super(authenticationProvider, new MqttBase(holdingProvider(waiting)))
-    this.#waiting = waiting
+    let arriving: Delivery | undefined
+    super(authenticationProvider, new MqttBase(holdingProvider((delivery) => (arriving = delivery))))
+    // Told in the same turn in which the packet came, before the client's own listeners.
+    this.on('inputMessage', (_input: string, message: Message) => {
+      if (arriving) this.#deliveries.set(message, arriving)
+    })
   }
 
-  /** Acknowledges the oldest message not yet acknowledged: input messages are completed in the order they come. */
-  override complete(_message: Message, done?: (error?: Error, result?: results.MessageCompleted) => void): void {
-    this.#waiting.shift()?.()
+  /** On a connection that is gone nothing is acknowledged: the message comes again, and is known. */
+  override complete(message: Message, done?: (error?: Error, result?: results.MessageCompleted) => void): void {
+    const delivery = this.#deliveries.get(message)
+    this.#deliveries.delete(message)
+    // PUBACK [MQTT-3.4]
+    if (delivery?.stream.writable) delivery.stream.write(Buffer.of(0x40, 2, delivery.messageId >> 8, delivery.messageId & 0xff))
     done?.()
   }
 }

@@ -1,228 +1,330 @@
 /**
- * The module's shell: takes input messages into the journal, folds them into batches, sends one batch after another.
- * The journal is the queue: while the hub is away it grows, and nothing is folded that cannot be sent soon.
+ * The module's shell: what the intake has taken is folded at once, alerts leave at once, and readings leave when they fill
+ * a message or have waited long enough. While the gateway takes nothing, nothing is folded: the journal is the queue.
  */
-import { deflateRawSync, gunzipSync, inflateRawSync } from 'node:zlib'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import iot from 'azure-iot-device'
-import type { ModuleClient, Twin } from 'azure-iot-device'
-import { z } from 'zod'
-import { rejectedAtEdge, stampedRange } from '../contract/telemetry/decode.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { encodeEdgeAlerts, edgeAlertsContentType } from '../contract/edge-alerts.ts'
+import type { EdgeAlertEvent } from '../contract/edge-alerts.ts'
+import { previewProperty, rejectedAtEdge } from '../contract/telemetry/decode.ts'
+import type { TelemetryMessage } from '../contract/telemetry/decode.ts'
 import { encodePackedBatch, packedBatchContentType } from '../contract/telemetry/packed-batch.ts'
 import type { Compression } from '../contract/telemetry/telemetry.ts'
-import { AcknowledgingMqtt } from './acknowledging-transport.ts'
-import { BatchCore, FilterSettings } from './batch-core.ts'
-import type { RejectedMessage } from './batch-core.ts'
-import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
-import type { Checkpoint } from './checkpoint.ts'
-import { Journal } from './journal.ts'
-import type { JournalEntry, JournalMessage } from './journal.ts'
-import { DesiredProperties } from './settings.ts'
+import { applyDesired, defaultConfiguration, groupOf } from './configuration.ts'
+import type { Acknowledgement, Configuration } from './configuration.ts'
+import { decodeEdgeState, encodeEdgeState, newEdgeState } from './edge-devices.ts'
+import type { EdgeState } from './edge-devices.ts'
+import { EdgeCore } from './edge-core.ts'
+import { MessageFiller } from './fill-messages.ts'
+import type { Intake, TakenMessage } from './intake.ts'
+import type { Log } from './log.ts'
+import type { Outbox } from './outbox.ts'
+import { SafetyRules } from './safety.ts'
+import type { SafetyAction } from './safety.ts'
 import type { EdgeModuleSettings } from './settings.ts'
+import { readSnapshot, writeSnapshot } from './snapshot-file.ts'
+import type { Snapshot } from './snapshot-file.ts'
 
-const compression: Compression = {
-  deflateRaw: (bytes) => deflateRawSync(bytes, { level: 6 }),
-  inflateRaw: (bytes, bytesMax) => inflateRawSync(bytes, { maxOutputLength: bytesMax }),
-  gunzip: (bytes, bytesMax) => gunzipSync(bytes, { maxOutputLength: bytesMax }),
-}
-
-/** Readings folded into one batch: packed, they stay far below the hub's 256 KB. */
-const batchReadingsMax = 10_000
-const resendMs = 2_000
 /** Names of the module's outputs; routes of the deployment refer to them. */
-const outputs = { readings: 'readings', rejected: 'rejected' } as const
+export type Output = 'alerts' | 'readings' | 'preview' | 'rejected' | 'safety'
+
+const limits = {
+  /** Batches that wait for the gateway before folding stops. */
+  waitingBatches: 8,
+  /** Messages folded before the event loop has its turn. */
+  foldedAtOnce: 200,
+  eventsPerMessage: 50,
+  /** A safety call is for the moment: what is found older, after a restart, is told but not done. */
+  safetyAgeMs: 10_000,
+  previewBehindMs: 1_000,
+  snapshotEveryMs: 300_000,
+  snapshotBytesMin: 1_048_576,
+} as const
 
 export type EdgeModuleOptions = {
   readonly settings: EdgeModuleSettings
+  /** Names the readings of devices that stamp nothing, should the module have no state yet. */
   readonly newBoot: string
-  readonly log: (event: string, fields: Record<string, unknown>) => void
+  readonly intake: Intake
+  readonly outbox: Outbox<Output>
+  readonly compression: Compression
+  readonly callDevice: (deviceId: string, call: NonNullable<SafetyAction['call']>) => Promise<void>
+  readonly nowMs: () => number
+  readonly log: Log
 }
+
+export type Diagnostics = ReturnType<EdgeModule['diagnostics']>
 
 export class EdgeModule {
   readonly #options: EdgeModuleOptions
-  readonly #client: ModuleClient
-  readonly #journal: Journal
-  readonly #checkpointPath: string
-  readonly #stopping = new AbortController()
-  /** Entries in the journal that are not folded yet, kept in memory so that they need not be read back. */
-  #tail: JournalEntry[] = []
-  #checkpoint: Checkpoint
-  #core: BatchCore
-  #filter: FilterSettings = FilterSettings.parse({})
-  #wake: (() => void) | undefined
-  #running: Promise<void> = Promise.resolve()
+  readonly #core: EdgeCore
+  readonly #filler: MessageFiller
+  readonly #safety = new SafetyRules()
+  readonly #snapshotPath: string
+  readonly #startedMs: number
+  #configuration: Configuration
+  /** Journal position behind the last message folded. */
+  #folded: number
+  #isBehind = true
+  #isCatchingUp = false
+  #isStopped = false
+  #cutTimer: NodeJS.Timeout | undefined
+  #previewTimer: NodeJS.Timeout | undefined
+  #snapshot: { position: number; bytes: number; atMs: number }
+  #wantsSnapshot = false
+  /** The newest message of each device while the module is behind. */
+  readonly #newest = new Map<string, TelemetryMessage>()
+  #lastArrivalMs = 0
 
-  private constructor(client: ModuleClient, options: EdgeModuleOptions) {
-    this.#client = client
+  constructor(options: EdgeModuleOptions) {
+    const { settings, intake, log, newBoot, compression, nowMs } = options
     this.#options = options
-    this.#journal = new Journal(join(options.settings.MODULE_DATA, 'journal'), options.settings.JOURNAL_BYTES_MAX)
-    this.#checkpointPath = join(options.settings.MODULE_DATA, 'checkpoint.json')
-    this.#checkpoint = readCheckpoint(this.#checkpointPath, options.newBoot)
-    this.#tail = [...this.#journal.read(this.#checkpoint.position)]
-    this.#core = this.#newCore()
+    this.#startedMs = nowMs()
+    this.#snapshotPath = join(settings.MODULE_DATA, 'snapshot.bin')
+    const found = readSnapshot(this.#snapshotPath)
+    const restored = found && restore(found, intake, log)
+    this.#core = new EdgeCore(restored?.state ?? newEdgeState(newBoot), compression)
+    this.#safety.restore(this.#core.state)
+    this.#configuration = found?.configuration ?? defaultConfiguration
+    this.#core.configure(this.#configuration)
+    this.#filler = new MessageFiller(compression)
+    this.#folded = restored?.position ?? intake.start
+    this.#snapshot = { position: this.#folded, bytes: found?.state.length ?? 0, atMs: nowMs() }
+    this.#schedulePreview()
   }
 
-  /** Connects by what the edge runtime put into the environment. */
-  static async start(options: EdgeModuleOptions): Promise<EdgeModule> {
-    const client = await iot.ModuleClient.fromEnvironment(AcknowledgingMqtt)
-    const module = new EdgeModule(client, options)
-    client.on('error', (error) => options.log('client-error', { error: error.message }))
-    client.on('disconnect', () => options.log('disconnected', {}))
-    await client.open()
-    await module.#followTwin(await client.getTwin())
-    module.#running = module.#run()
-    // A journal that refused is emptied first: listening again at once would only be refused again.
-    await module.#journalHasRoom()
-    client.on('inputMessage', (_input: string, message: iot.Message) => module.#take(message))
-    options.log('started', { backlog: module.#tail.length })
-    return module
+  /** Folds what the journal held at the start, and whatever comes meanwhile. */
+  start(): void {
+    void this.#catchUp()
   }
 
-  async #journalHasRoom(): Promise<void> {
-    const { signal } = this.#stopping
-    while (this.#journal.bytes > this.#options.settings.JOURNAL_BYTES_MAX / 2 && !signal.aborted) await wait(100, signal)
-  }
-
-  #newCore(): BatchCore {
-    return new BatchCore(structuredClone(this.#checkpoint.memory), { compression, unstampedBoot: this.#checkpoint.unstampedBoot })
-  }
-
-  /** Journal first, then acknowledge. What the journal refuses stays with the gateway, unacknowledged. */
-  #take(message: iot.Message): void {
-    const entry = toJournal(message)
-    const position = this.#journal.append(entry)
-    this.#tail.push({ message: entry, position })
-    this.#client.complete(message, () => {})
-    this.#wake?.()
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping
-    if (this.#checkpoint.batch.length > 0) await this.#send(this.#checkpoint.batch)
-    while (!signal.aborted) {
-      await this.#waitForWork()
-      if (signal.aborted) return
-      await this.#foldAndSend()
+  /** From the intake: the message has its place in the journal. */
+  taken({ message, position }: TakenMessage): void {
+    this.#lastArrivalMs = message.arrivedMs
+    if (this.#isBehind) {
+      if (message.deviceId !== undefined) this.#newest.set(message.deviceId, message)
+      void this.#catchUp()
+      return
     }
+    this.#fold(message, position)
+    if (this.#options.outbox.waiting('readings') >= limits.waitingBatches) this.#isBehind = true
   }
 
-  /** Waits for the first message, then as long as a reading may wait for others. */
-  async #waitForWork(): Promise<void> {
-    const { signal } = this.#stopping
-    while (this.#tail.length === 0 && !signal.aborted) await new Promise<void>((resolve) => (this.#wake = resolve))
-    this.#wake = undefined
-    const { BATCH_MAX_DELAY_MS } = this.#options.settings
-    if (this.#tail.length < batchReadingsMax) await wait(BATCH_MAX_DELAY_MS, signal)
-  }
-
-  async #foldAndSend(): Promise<void> {
-    let folded = 0
-    let { position } = this.#checkpoint
-    while (folded < this.#tail.length && this.#core.readingsTaken < batchReadingsMax) {
-      const entry = this.#tail[folded++]!
-      const { message } = entry
-      const rejected = this.#core.add(
-        { ...message, contentType: message.contentType, contentEncoding: message.contentEncoding, moduleId: undefined },
-        this.#filter,
-      )
-      position = entry.position
-      if (rejected) await this.#passOn(rejected)
+  async #catchUp(): Promise<void> {
+    if (this.#isCatchingUp) return
+    this.#isCatchingUp = true
+    const { intake, outbox } = this.#options
+    while (!this.#isStopped && this.#isBehind) {
+      let count = 0
+      for (const { message, position } of intake.read(this.#folded)) {
+        this.#fold(message, position)
+        if (++count >= limits.foldedAtOnce || outbox.waiting('readings') >= limits.waitingBatches) break
+      }
+      // What is not on disk yet cannot be read back; it is there in a moment.
+      if (this.#folded >= intake.end) this.#isBehind = false
+      else if (outbox.waiting('readings') >= limits.waitingBatches) await outbox.progress()
+      else if (count === 0) await intake.progress()
+      else await nextTurn()
     }
-    const waiting = this.#tail.slice(folded)
-    const { batch, memory } = this.#core.cut(Date.now(), receivedSeqs(waiting))
-    const bytes = batch.blocks.length > 0 ? encodePackedBatch(batch, compression) : new Uint8Array()
-    this.#checkpoint = { position, unstampedBoot: this.#checkpoint.unstampedBoot, memory, batch: bytes }
-    writeCheckpoint(this.#checkpointPath, this.#checkpoint)
-    this.#tail = this.#tail.slice(folded)
-    this.#journal.dropBefore(position)
-    if (bytes.length > 0) await this.#send(bytes)
+    this.#newest.clear()
+    this.#isCatchingUp = false
   }
 
-  /** Sends until the gateway has acknowledged. */
-  async #send(bytes: Uint8Array): Promise<void> {
-    await this.#deliver(outputs.readings, messageOf(bytes, packedBatchContentType))
-  }
-
-  async #passOn(rejected: RejectedMessage): Promise<void> {
-    this.#options.log('rejected', { device: rejected.deviceId, reason: rejected.reason, detail: rejected.detail })
-    const message = messageOf(rejected.body, rejected.contentType ?? 'application/octet-stream')
-    message.properties.add(rejectedAtEdge.device, rejected.deviceId)
-    message.properties.add(rejectedAtEdge.reason, rejected.reason)
-    await this.#deliver(outputs.rejected, message)
-  }
-
-  async #deliver(output: string, message: iot.Message): Promise<void> {
-    const { signal } = this.#stopping
-    while (!signal.aborted) {
-      try {
-        await this.#client.sendOutputEvent(output, message)
-        return
-      } catch (error) {
-        this.#options.log('send-failed', { output, error: String(error) })
-        await wait(resendMs, signal)
+  #fold(message: TelemetryMessage, position: number): void {
+    const { settings, nowMs, log, outbox } = this.#options
+    this.#folded = position
+    if (nowMs() - message.arrivedMs > settings.READINGS_AGE_MAX_MS) this.#core.expire(message)
+    else {
+      const { alerts, rejected } = this.#core.add(message)
+      if (alerts.length > 0) this.#raise(alerts)
+      if (rejected) {
+        log('warn', 'rejected', { device: rejected.deviceId, reason: rejected.reason, detail: rejected.detail })
+        const properties = { [rejectedAtEdge.device]: rejected.deviceId, [rejectedAtEdge.reason]: rejected.reason }
+        outbox.put('rejected', { body: rejected.body, contentType: rejected.contentType ?? 'application/octet-stream', properties })
       }
     }
+    const { batch } = this.#core
+    if (this.#filler.isFull(batch.roughBytes)) this.cut()
+    else if (!batch.isEmpty) this.#cutTimer ??= setTimeout(() => this.cut(), this.#configuration.batchMaxDelayMs)
   }
 
-  async #followTwin(twin: Twin): Promise<void> {
-    const apply = () => {
-      const result = DesiredProperties.safeParse(twin.properties.desired)
-      // The last good configuration stays in force.
-      if (!result.success) return this.#options.log('configuration-refused', { reason: z.prettifyError(result.error) })
-      this.#filter = FilterSettings.parse(Object.fromEntries(Object.entries(result.data).filter(([, value]) => value !== undefined)))
-      this.#options.log('configured', { ...this.#filter })
+  /** Alerts wait for nothing: neither for the journal's commit nor for the batch. */
+  #raise(alerts: readonly EdgeAlertEvent[]): void {
+    const { outbox, log, nowMs, callDevice } = this.#options
+    for (let start = 0; start < alerts.length; start += limits.eventsPerMessage)
+      outbox.put('alerts', {
+        body: encodeEdgeAlerts(alerts.slice(start, start + limits.eventsPerMessage)),
+        contentType: edgeAlertsContentType,
+      })
+    for (const alert of alerts) {
+      log('info', `alert-${alert.event.kind}`, { device: alert.deviceId, signal: alert.signal, alertId: alert.event.alertId })
+      const action = this.#safety.actionOn(alert, this.#core.state.devices.get(alert.deviceId)?.modelId ?? '')
+      if (!action) continue
+      outbox.put('safety', { body: Buffer.from(JSON.stringify(action.notice)), contentType: 'application/json' })
+      if (!action.call || nowMs() - alert.event.atMs > limits.safetyAgeMs) continue
+      const { method } = action.call
+      callDevice(alert.deviceId, action.call).then(
+        () => log('info', 'safety-call', { device: alert.deviceId, method }),
+        (error: unknown) => log('error', 'safety-call-failed', { device: alert.deviceId, method, error: String(error) }),
+      )
     }
-    apply()
-    twin.on('properties.desired', apply)
+  }
+
+  /** Ends the batch and hands it to the outbox. */
+  cut(): void {
+    clearTimeout(this.#cutTimer)
+    this.#cutTimer = undefined
+    const { outbox, nowMs } = this.#options
+    const { roughBytes, isEmpty } = this.#core.batch
+    const position = this.#folded
+    const bodies = isEmpty ? [] : this.#filler.encode(this.#core.cut(nowMs()), roughBytes)
+    const snapshot = this.#isSnapshotDue(position) ? this.#takeSnapshot(position) : undefined
+    const onSent = snapshot && (() => void this.#keepSnapshot(snapshot))
+    if (bodies.length === 0) return onSent?.()
+    for (const [index, body] of bodies.entries())
+      outbox.put('readings', { body, contentType: packedBatchContentType }, index === bodies.length - 1 ? onSent : undefined)
+  }
+
+  /** Not oftener than what it costs to write is little beside the journal itself. */
+  #isSnapshotDue(position: number): boolean {
+    const { position: last, bytes, atMs } = this.#snapshot
+    if (position <= last) return false
+    const journalBytes = position - last
+    return (
+      this.#wantsSnapshot ||
+      this.#options.intake.isFull ||
+      journalBytes > Math.max(limits.snapshotBytesMin, 2 * bytes) ||
+      this.#options.nowMs() - atMs > limits.snapshotEveryMs
+    )
+  }
+
+  #takeSnapshot(position: number): Snapshot {
+    this.#wantsSnapshot = false
+    const state = encodeEdgeState(this.#core.state)
+    this.#snapshot = { position, bytes: state.length, atMs: this.#options.nowMs() }
+    return { position, configuration: this.#configuration, state }
+  }
+
+  /** Written only when the gateway has everything that followed from the messages before it. */
+  async #keepSnapshot(snapshot: Snapshot): Promise<void> {
+    const { intake, outbox, log } = this.#options
+    try {
+      while (!this.#isStopped && intake.committed < snapshot.position) await intake.progress()
+      for (const output of ['alerts', 'rejected', 'safety'] as const)
+        while (!this.#isStopped && outbox.waiting(output) > 0) await outbox.progress()
+      if (this.#isStopped) return
+      writeSnapshot(this.#snapshotPath, snapshot)
+      intake.release(snapshot.position)
+    } catch (error) {
+      // The journal keeps everything since the last one; the next cut tries again.
+      this.#wantsSnapshot = true
+      log('error', 'snapshot-failed', { error: String(error) })
+    }
+  }
+
+  /** The intake has no room, or another reason to want some back. */
+  relieve(): void {
+    this.#wantsSnapshot = true
+    this.cut()
+  }
+
+  #schedulePreview(): void {
+    if (this.#isStopped) return
+    const delayMs = this.#isBehind && this.#lastArrivalMs > 0 ? limits.previewBehindMs : this.#configuration.previewEveryMs
+    this.#previewTimer = setTimeout(() => {
+      this.#sendPreview()
+      this.#schedulePreview()
+    }, delayMs)
+    this.#previewTimer.unref()
+  }
+
+  #sendPreview(): void {
+    const { outbox, nowMs, compression } = this.#options
+    // A newer one says all that an older one could.
+    if (outbox.waiting('preview') > 0) return
+    const batch = this.#core.preview(nowMs(), [...this.#newest.values()])
+    if (batch.blocks.length === 0) return
+    outbox.put('preview', {
+      body: encodePackedBatch(batch, compression),
+      contentType: packedBatchContentType,
+      properties: { [previewProperty]: '1' },
+    })
+  }
+
+  /** Applies desired properties; readings taken before are filtered as before. */
+  configure(desired: Readonly<Record<string, unknown>>): Record<string, Acknowledgement> {
+    const { configuration, acknowledgements } = applyDesired(this.#configuration, desired)
+    const isNew = JSON.stringify(configuration) !== JSON.stringify(this.#configuration)
+    if (isNew) {
+      // What was folded before must be folded the same way after a crash.
+      this.cut()
+      this.#configuration = configuration
+      this.#core.configure(configuration)
+      this.#wantsSnapshot = true
+      clearTimeout(this.#previewTimer)
+      this.#schedulePreview()
+    }
+    for (const [property, { ac, ad }] of Object.entries(acknowledgements))
+      if (ac === 400) this.#options.log('warn', 'configuration-refused', { property, reason: ad })
+    if (isNew) this.#options.log('info', 'configured', { ...configuration })
+    return acknowledgements
+  }
+
+  /** Sends what is waiting now. @returns how many messages it took */
+  async flush(): Promise<{ messages: number }> {
+    const { outbox } = this.#options
+    const before = outbox.messages
+    this.cut()
+    await outbox.drained()
+    return { messages: outbox.messages - before }
+  }
+
+  diagnostics() {
+    const { intake, outbox, nowMs, settings } = this.#options
+    const { state, readingsTaken, troubles } = this.#core
+    const groups: Record<string, { version: string; devices: number }> = {}
+    for (const { deviceId, modelId } of state.devices.values()) {
+      const found = groupOf(this.#configuration, deviceId, modelId)
+      if (found) (groups[found.name] ??= { version: found.group.version, devices: 0 }).devices++
+    }
+    const now = nowMs()
+    return {
+      uptimeS: Math.round((now - this.#startedMs) / 1000),
+      devices: state.devices.size,
+      readingsTaken,
+      messagesSent: outbox.messages,
+      bytesSent: outbox.bytes,
+      waiting: { alerts: outbox.waiting('alerts'), readings: outbox.waiting('readings') },
+      journal: {
+        bytes: intake.bytes,
+        bytesMax: settings.JOURNAL_BYTES_MAX,
+        isFull: intake.isFull,
+        unfoldedBytes: intake.end - this.#folded,
+      },
+      groups,
+      troubles: troubles.since(now - 3_600_000).map(({ deviceId, reason, count, lastMs }) => ({ deviceId, reason, count, lastMs })),
+      memoryBytes: process.memoryUsage().rss,
+    }
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort()
-    this.#wake?.()
-    await this.#running
-    // The SDK closes by a state machine that may wait for a lost connection.
-    await Promise.race([this.#client.close().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1_000))])
-    this.#journal.close()
+    this.cut()
+    this.#isStopped = true
+    clearTimeout(this.#previewTimer)
+    await this.#options.intake.close()
   }
 }
 
-function messageOf(body: Uint8Array, contentType: string): iot.Message {
-  const message = new iot.Message(Buffer.from(body))
-  // The typings allow JSON alone; the protocol takes any type.
-  ;(message as { contentType?: string }).contentType = contentType
-  return message
-}
-
-function toJournal(message: iot.Message): JournalMessage {
-  const properties: Record<string, string> = {}
-  for (let index = 0; index < message.properties.count(); index++) {
-    const { key, value } = message.properties.getItem(index)
-    properties[key] = value
+/** The state of a snapshot, or nothing of it where this program cannot go on from it. */
+function restore({ position, state }: Snapshot, intake: Intake, log: Log): { state: EdgeState; position: number } | undefined {
+  if (position > intake.committed) {
+    log('warn', 'journal-lost', { snapshot: position, journal: intake.committed })
+    return undefined
   }
-  // edgeHub tells the sender it authenticated as system properties.
-  const { '$.cdid': deviceId = '', '$.cmid': _module, ...application } = properties
-  const { contentType, contentEncoding } = message as { contentType?: string; contentEncoding?: string }
-  return {
-    deviceId,
-    ...(contentType === undefined ? {} : { contentType }),
-    ...(contentEncoding === undefined ? {} : { contentEncoding }),
-    properties: application,
-    arrivedMs: Date.now(),
-    body: message.getBytes(),
+  try {
+    return { state: decodeEdgeState(state), position }
+  } catch (error) {
+    log('warn', 'state-not-read', { error: String(error) })
+    return undefined
   }
-}
-
-/** The highest stamped seq of each device among messages that wait for the next batch. */
-function receivedSeqs(waiting: readonly JournalEntry[]): Map<string, { bootId: string; seq: number }> {
-  const received = new Map<string, { bootId: string; seq: number }>()
-  for (const { message } of waiting) {
-    const range = stampedRange(message.properties)
-    if (range) received.set(message.deviceId, { bootId: range.bootId, seq: range.seq + range.count - 1 })
-  }
-  return received
-}
-
-async function wait(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => {})
 }

@@ -1,23 +1,23 @@
 /** Entry of the module's bundle: what the image, or the local edge runtime, starts. */
 import 'zod/compile'
 import { randomUUID } from 'node:crypto'
-import { EdgeModule } from './edge-module.ts'
+import { newLog } from './log.ts'
+import { startModuleHost } from './module-host.ts'
 import { readSettings, WrongSettingsError } from './settings.ts'
-
-const log = (event: string, fields: Record<string, unknown>) =>
-  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), part: 'edge-module', event, ...fields })}\n`)
 
 const stopMsMax = 1_000
 
 async function main(): Promise<void> {
-  const module = await EdgeModule.start({ settings: readSettings(process.env), newBoot: `edge-${randomUUID().slice(0, 8)}`, log })
+  const settings = readSettings(process.env)
+  const { log, setLevel } = newLog((line) => process.stdout.write(line), Date.now, settings.LOG_LEVEL)
+  const host = await startModuleHost({ settings, newBoot: `edge-${randomUUID().slice(0, 8)}`, log, setLogLevel: setLevel })
   let isStopping = false
   const stop = () => {
     if (isStopping) return
     isStopping = true
-    // A message under way to a gateway that is gone is sent again from the checkpoint: nothing is lost by not waiting.
+    // A message under way to a gateway that is gone is made again from the journal: nothing is lost by not waiting.
     setTimeout(() => process.exit(0), stopMsMax).unref()
-    void module.stop().finally(() => process.exit(0))
+    void host.stop().finally(() => process.exit(0))
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
@@ -30,6 +30,6 @@ main().catch((error: unknown) => {
     process.stderr.write(`${error.message}\n`)
     process.exit(2)
   }
-  log('failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   process.exit(1)
 })

@@ -8,13 +8,14 @@ const root = resolve(import.meta.dirname, '..')
 /** R1: who may import whom, beside itself. */
 const allowedParts: Record<string, readonly string[]> = {
   contract: [],
+  journal: [],
   detection: ['contract'],
-  'device-sim': ['contract', 'detection'],
-  'edge-module': ['contract', 'detection'],
+  'device-sim': ['contract', 'detection', 'journal'],
+  'edge-module': ['contract', 'detection', 'journal'],
   'cloud-functions': ['contract', 'detection'],
   dashboards: ['contract', 'detection'],
   'local-cloud': ['contract', 'detection'],
-  cli: ['contract', 'detection', 'device-sim', 'edge-module', 'cloud-functions', 'dashboards', 'local-cloud'],
+  cli: ['contract', 'detection', 'journal', 'device-sim', 'edge-module', 'cloud-functions', 'dashboards', 'local-cloud'],
 }
 
 /** R4: where the product may use an SDK. `local-cloud` may be a client, `test` and `bench` may do anything. */

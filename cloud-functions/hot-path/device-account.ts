@@ -3,7 +3,7 @@
  */
 import type { LedgerCounts } from '../../contract/ledger.ts'
 import type { DeviceBlock } from '../../contract/telemetry/telemetry.ts'
-import { filteredCount, readingCount, rejectedCount } from '../../contract/telemetry/telemetry.ts'
+import { expiredReason, filteredCount, readingCount, recalledCount } from '../../contract/telemetry/telemetry.ts'
 
 /** Boots remembered beside the current one; a reading of an older boot could only come from a very old buffer. */
 const bootsMax = 8
@@ -43,16 +43,23 @@ export function bookBlock(account: DeviceAccount, block: DeviceBlock): { applied
     return { appliedBeforeSeq }
   }
   const isWholeNew = block.fromSeq > appliedBeforeSeq
+  // What was filtered and is needed after all moves from one account to the other; of a block that came in part before, it may have moved.
+  const recalled = isWholeNew ? recalledCount(block) : 0
   let fresh = 0
-  for (const { seqs } of block.series) for (const seq of seqs) if (seq > appliedBeforeSeq) fresh++
-  const rejected = isWholeNew
-    ? rejectedCount(block)
-    : block.rejected.filter((range) => range.seq > appliedBeforeSeq).reduce((sum, range) => sum + range.count, 0)
-  account.stored += fresh
-  account.duplicates += readingCount(block) - fresh
-  account.deadLettered += rejected
+  for (const { seqs } of block.series) for (const seq of seqs) if (seq > appliedBeforeSeq && seq >= block.fromSeq) fresh++
+  let [deadLettered, expired] = [0, 0]
+  for (const { seq, count, reason } of block.rejected) {
+    const booked = isWholeNew || seq > appliedBeforeSeq ? count : 0
+    if (reason === expiredReason) expired += booked
+    else deadLettered += booked
+  }
+  account.stored += fresh + recalled
+  account.duplicates += readingCount(block) - fresh - recalled
+  account.deadLettered += deadLettered
+  account.expired += expired
   // A block that came in part before holds one sum for the whole range: what is new in it follows from the range.
-  account.filtered += isWholeNew ? filteredCount(block) : Math.max(0, block.toSeq - appliedBeforeSeq - fresh - rejected)
+  const filtered = isWholeNew ? filteredCount(block) : Math.max(0, block.toSeq - appliedBeforeSeq - fresh - deadLettered - expired)
+  account.filtered += filtered - recalled
   boot.appliedSeq = block.toSeq
   return { appliedBeforeSeq }
 }

@@ -4,13 +4,15 @@
  */
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
-import type { DeviceModel } from '../../contract/device-model.ts'
+import { decodeEdgeAlerts, edgeAlertsContentType } from '../../contract/edge-alerts.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
-import { decodeTelemetry, rejectedAtEdge, stampedRange } from '../../contract/telemetry/decode.ts'
+import { decodeTelemetry, previewProperty, rejectedAtEdge, stampedRange } from '../../contract/telemetry/decode.ts'
 import type { TelemetryMessage } from '../../contract/telemetry/decode.ts'
 import { DeadLetterReason, MalformedTelemetryError } from '../../contract/telemetry/malformed.ts'
 import type { Compression, DeviceBlock, Series } from '../../contract/telemetry/telemetry.ts'
-import { watchFiltered, watchReading } from '../../detection/device-watch.ts'
+import { inModelUnits } from '../../contract/units.ts'
+import { watchEdgeEvent } from '../../detection/device-watch.ts'
+import { watchSeries } from '../../detection/watch-series.ts'
 import { appliedSeq, bookBlock, bookDeadLetter } from './device-account.ts'
 import { newDeviceState } from './device-state.ts'
 import type { DeviceState } from './device-state.ts'
@@ -68,14 +70,10 @@ export function foldMessage(partition: PartitionState, message: LoggedMessage, c
     return
   }
   try {
+    if (message.contentType === edgeAlertsContentType) return foldEdgeAlerts(partition, message, effects)
     const blocks = decodeTelemetry(message, compression)
-    // After a crash between two rows of a snapshot, some devices are ahead of their partition. Asked before the first
-    // block is folded: one message may hold several blocks of a device, from two of its boots.
-    const ahead = new Set(
-      blocks
-        .map(({ deviceId }) => deviceId)
-        .filter((deviceId) => (partition.devices.get(deviceId)?.appliedSequence ?? -1) >= message.sequenceNumber),
-    )
+    if (message.moduleId !== undefined && message.properties[previewProperty] !== undefined) return foldPreview(partition, blocks, effects)
+    const ahead = devicesAhead(partition, blocks, message.sequenceNumber)
     for (const block of blocks) if (!ahead.has(block.deviceId)) foldBlock(partition, message, block, effects)
   } catch (error) {
     const isMalformed = error instanceof MalformedTelemetryError
@@ -83,6 +81,46 @@ export function foldMessage(partition: PartitionState, message: LoggedMessage, c
     setAside(effects, message, message.deviceId ?? unknownDeviceId, reason, error instanceof Error ? error.message : String(error))
     bookUndecoded(partition, message, effects)
   }
+}
+
+/** Alerts that an edge module raised before its filter: they join what is open here, or open it. */
+function foldEdgeAlerts(partition: PartitionState, message: LoggedMessage, effects: Effects): void {
+  if (message.moduleId === undefined) throw new MalformedTelemetryError('foreign-device', `'${message.deviceId}' is no edge module`)
+  const { events } = decodeEdgeAlerts(message.body)
+  const { sequenceNumber } = message
+  const ahead = devicesAhead(partition, events, sequenceNumber)
+  for (const { deviceId, signal, event } of events) {
+    if (ahead.has(deviceId)) continue
+    const device = deviceOf(partition, deviceId)
+    device.appliedSequence = sequenceNumber
+    if (event.kind === 'raised' && device.modelId === '') device.modelId = event.modelId
+    for (const joined of watchEdgeEvent(device.watch, event, signal)) effects.alertEvents.push({ sequenceNumber, event: joined })
+    effects.touchedDevices.add(deviceId)
+  }
+}
+
+/** What the newest readings are, told ahead of a backlog that will bring them again: nothing is stored or judged. */
+function foldPreview(partition: PartitionState, blocks: readonly DeviceBlock[], effects: Effects): void {
+  for (const { deviceId, modelId, series } of blocks) {
+    const device = deviceOf(partition, deviceId)
+    if (modelId !== '') device.modelId = modelId
+    for (const { signal, timesMs, values } of series) {
+      const [timeMs, value] = [timesMs.at(-1), values.at(-1)]
+      if (timeMs === undefined || value === undefined || timeMs <= (device.latest.get(signal)?.timeMs ?? Number.NEGATIVE_INFINITY)) continue
+      device.latest.set(signal, { timeMs, value })
+      effects.touchedDevices.add(deviceId)
+    }
+  }
+}
+
+/**
+ * After a crash between two rows of a snapshot, some devices are ahead of their partition. Asked before the first block
+ * is folded: one message may hold several blocks of a device, from two of its boots.
+ */
+function devicesAhead(partition: PartitionState, parts: readonly { readonly deviceId: string }[], sequenceNumber: number): Set<string> {
+  return new Set(
+    parts.map(({ deviceId }) => deviceId).filter((deviceId) => (partition.devices.get(deviceId)?.appliedSequence ?? -1) >= sequenceNumber),
+  )
 }
 
 function setAside(effects: Effects, message: LoggedMessage, deviceId: string, reason: DeadLetterReason, detail: string): void {
@@ -107,44 +145,42 @@ function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: D
   if (decoded.modelId !== '') device.modelId = decoded.modelId
   effects.touchedDevices.add(device.deviceId)
 
-  const block = decoded.bootId === '' ? numberUnstamped(decoded, appliedSeq(device.account, unstampedBoot)) : decoded
+  const numbered = decoded.bootId === '' ? numberUnstamped(decoded, appliedSeq(device.account, unstampedBoot)) : decoded
+  const block = { ...numbered, series: numbered.series.map((series) => inModelUnits(series, deviceModel(device.modelId))) }
   const { appliedBeforeSeq } = bookBlock(device.account, block)
   if (block.toSeq <= appliedBeforeSeq) return
   const model = deviceModel(device.modelId)
-  for (const series of block.series) foldSeries(device, series, { message, bootId: block.bootId, appliedBeforeSeq, model }, effects)
+  const isWholeNew = block.fromSeq > appliedBeforeSeq
+  for (const series of block.series) {
+    keepReadings(device, series, { block, appliedBeforeSeq, isWholeNew, arrivedMs: message.arrivedMs }, effects)
+    const afterSeq = Math.max(appliedBeforeSeq, block.fromSeq - 1)
+    const events = watchSeries(device.watch, series, { bootId: block.bootId, afterSeq, model, nowMs: message.arrivedMs })
+    for (const event of events) effects.alertEvents.push({ sequenceNumber: message.sequenceNumber, event })
+  }
 }
 
-type SeriesContext = {
-  readonly message: LoggedMessage
-  readonly bootId: string
+type BlockContext = {
+  readonly block: DeviceBlock
   readonly appliedBeforeSeq: number
-  readonly model: DeviceModel | undefined
+  readonly isWholeNew: boolean
+  readonly arrivedMs: number
 }
 
-function foldSeries(
+function keepReadings(
   device: DeviceState,
-  series: Series,
-  { message, bootId, appliedBeforeSeq, model }: SeriesContext,
+  { signal, timesMs, seqs, values }: Series,
+  { block, appliedBeforeSeq, isWholeNew, arrivedMs }: BlockContext,
   effects: Effects,
 ): void {
-  const { signal, timesMs, seqs, values, filtered } = series
-  const { sequenceNumber, arrivedMs } = message
-  const keep = (events: DetectedEvent[]) => {
-    for (const event of events) effects.alertEvents.push({ sequenceNumber, event })
-  }
-  const calm = () => filtered && keep(watchFiltered(device.watch, signal, filtered.lastTimeMs, filtered.mean, model, arrivedMs))
-  const isFilteredFirst = filtered !== undefined && timesMs.length > 0 && filtered.lastTimeMs < timesMs[0]!
-  if (isFilteredFirst) calm()
   for (let i = 0; i < values.length; i++) {
     const seq = seqs[i]!
-    if (seq <= appliedBeforeSeq) continue
+    const isRecalled = seq < block.fromSeq
+    if (isRecalled ? !isWholeNew : seq <= appliedBeforeSeq) continue
     const timeMs = timesMs[i]!
     const value = values[i]!
-    addReading(segmentFor(device, bootId, seq, arrivedMs, effects), signal, timeMs, seq, value)
-    device.latest.set(signal, { timeMs, value })
-    keep(watchReading(device.watch, { signal, bootId, seq, timeMs, value }, model, arrivedMs))
+    addReading(segmentFor(device, block.bootId, seq, arrivedMs, effects), signal, timeMs, seq, value)
+    if (!isRecalled || timeMs > (device.latest.get(signal)?.timeMs ?? 0)) device.latest.set(signal, { timeMs, value })
   }
-  if (!isFilteredFirst) calm()
 }
 
 /** The open segment, a new one when the boot changed or the old one is full. */

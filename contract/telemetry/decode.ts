@@ -1,7 +1,7 @@
 /** The one door through which the body of a message becomes readings, chosen by content type and encoding. */
 import { decodeJsonTelemetry } from './json.ts'
 import { MalformedTelemetryError } from './malformed.ts'
-import { decodePackedBatch, packedBatchContentType } from './packed-batch.ts'
+import { decodePackedBatch, isPackedBatch, packedBatchContentType } from './packed-batch.ts'
 import { decodeSenml, senmlContentType } from './senml.ts'
 import type { Compression, DeviceBlock, Series } from './telemetry.ts'
 import { telemetryLimits } from './telemetry.ts'
@@ -11,6 +11,9 @@ export const stamp = { bootId: 'bootId', seq: 'seq', count: 'count', model: 'mod
 
 /** Properties the edge stamps on a message it could not decode and passes on for inspection. */
 export const rejectedAtEdge = { device: 'rejectedDevice', reason: 'rejectedReason' } as const
+
+/** On a packed batch of an edge module: readings that will come again, sent ahead so that people see the present. */
+export const previewProperty = 'preview'
 
 export type TelemetryMessage = {
   readonly body: Uint8Array
@@ -67,7 +70,7 @@ function mediaType(contentType: string | undefined, body: Uint8Array): string {
   const type = contentType?.split(';')[0]?.trim().toLowerCase()
   const isUnspecific = !type || type === 'application/octet-stream' || type === 'text/plain'
   if (!isUnspecific) return type
-  return body[0] === 1 ? packedBatchContentType : 'application/json'
+  return isPackedBatch(body) ? packedBatchContentType : 'application/json'
 }
 
 function decompress(message: TelemetryMessage, compression: Compression): Uint8Array {

@@ -96,15 +96,17 @@ export class SeriesCollector {
     this.#firstSeq = firstSeq
   }
 
-  add(signal: string, timeMs: number, value: number): void {
+  /** A signal that changes its unit within one message is as many series. */
+  add(signal: string, timeMs: number, value: number, unit?: string): void {
     if (!Number.isFinite(value)) throw new MalformedTelemetryError('not-finite', `'${signal.slice(0, 80)}' is ${value}`)
     if (signal.length === 0 || signal.length > telemetryLimits.signalNameCharsMax) {
       throw new MalformedTelemetryError('not-telemetry', `a signal name has ${signal.length} characters`)
     }
     if (this.count >= telemetryLimits.readingsMax)
       throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
-    let series = this.#series.get(signal)
-    if (!series) this.#series.set(signal, (series = { signal, timesMs: [], seqs: [], values: [] }))
+    const key = unit === undefined ? signal : `${signal}\n${unit}`
+    let series = this.#series.get(key)
+    if (!series) this.#series.set(key, (series = { signal, timesMs: [], seqs: [], values: [], ...(unit === undefined ? {} : { unit }) }))
     series.timesMs.push(timeMs)
     series.seqs.push(this.#firstSeq + this.count++)
     series.values.push(value)

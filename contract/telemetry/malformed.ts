@@ -11,6 +11,8 @@ export const DeadLetterReason = z.enum([
   'foreign-device',
   'impossible-time',
   'unsupported-content-type',
+  'wrong-unit',
+  'too-many-signals',
   'processing-failed',
 ])
 export type DeadLetterReason = z.infer<typeof DeadLetterReason>

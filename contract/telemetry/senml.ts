@@ -10,7 +10,9 @@ const SenmlRecord = z.object({
   bn: z.string().optional(),
   bt: z.number().optional(),
   bv: z.number().optional(),
+  bu: z.string().optional(),
   n: z.string().optional(),
+  u: z.string().optional(),
   t: z.number().optional(),
   v: z.number().optional(),
 })
@@ -22,12 +24,19 @@ export function decodeSenml(body: Uint8Array, { firstSeq, arrivedMs }: { firstSe
     throw new MalformedTelemetryError('not-telemetry', `not SenML: ${z.prettifyError(result.error)}`, { cause: result.error })
   const collector = new SeriesCollector(firstSeq)
   let [baseName, baseTimeS, baseValue] = ['', 0, 0]
+  let baseUnit: string | undefined
   for (const record of result.data) {
     baseName = record.bn ?? baseName
     baseTimeS = record.bt ?? baseTimeS
     baseValue = record.bv ?? baseValue
+    baseUnit = record.bu ?? baseUnit
     if (record.v === undefined) continue
-    collector.add(signalName(baseName, record.n ?? ''), senmlTimeMs(baseTimeS + (record.t ?? 0), arrivedMs), baseValue + record.v)
+    collector.add(
+      signalName(baseName, record.n ?? ''),
+      senmlTimeMs(baseTimeS + (record.t ?? 0), arrivedMs),
+      baseValue + record.v,
+      record.u ?? baseUnit,
+    )
   }
   if (collector.count === 0) throw new MalformedTelemetryError('not-telemetry', 'the pack holds no numeric value')
   return collector.finish()

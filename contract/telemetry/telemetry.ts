@@ -10,6 +10,8 @@ export type Series = {
   readonly timesMs: number[]
   readonly seqs: number[]
   readonly values: number[]
+  /** Unit the sender named, before it is brought to that of the device model. */
+  readonly unit?: string
   /** What the edge held back of this signal in the block's range, so that statistics stay unbiased. */
   readonly filtered?: FilteredSummary
 }
@@ -26,7 +28,13 @@ export type FilteredSummary = {
 /** A message the edge could not decode: it stands for `count` readings from `seq` on. */
 export type RejectedRange = { readonly seq: number; readonly count: number; readonly reason: string }
 
-/** Everything one message says of one device. */
+/** Rejected for this reason, readings were not wrong but too old to be kept any longer. */
+export const expiredReason = 'expired'
+
+/**
+ * Everything one message says of one device. A reading with a seq below `fromSeq` stands in the summary of an earlier
+ * block: the edge could tell only later that the curve needs it.
+ */
 export type DeviceBlock = {
   readonly deviceId: string
   /** Names one start of the device's program; empty for a foreign device that stamps nothing. */
@@ -50,8 +58,9 @@ export function filteredCount(block: DeviceBlock): number {
   return block.series.reduce((count, series) => count + (series.filtered?.count ?? 0), 0)
 }
 
-export function rejectedCount(block: DeviceBlock): number {
-  return block.rejected.reduce((count, range) => count + range.count, 0)
+/** Readings that an earlier block counted among its filtered ones. */
+export function recalledCount({ fromSeq, series }: DeviceBlock): number {
+  return series.reduce((count, { seqs }) => count + seqs.filter((seq) => seq < fromSeq).length, 0)
 }
 
 /** Compression is handed in: the contract touches no `node:` module. Inflating fails above `bytesMax`. */

@@ -1,6 +1,9 @@
 /** LEB128 integers up to 2^53, signed ones by zigzag, and short UTF-8 strings, over a growing byte buffer. */
 import { MalformedTelemetryError } from './malformed.ts'
 
+/** Enough for 53 bits and the sign. */
+const varintBytesMax = 9
+
 const utf8Encoder = new TextEncoder()
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -14,7 +17,11 @@ export class ByteWriter {
   }
 
   uint(value: number): void {
-    this.#reserve(10)
+    this.#reserve(varintBytesMax)
+    this.#putUint(value)
+  }
+
+  #putUint(value: number): void {
     let rest = value
     while (rest >= 0x80) {
       this.#bytes[this.length++] = (rest % 0x80) | 0x80
@@ -26,6 +33,57 @@ export class ByteWriter {
   int(value: number): void {
     // Zigzag without 32-bit operators: times and scaled values exceed them.
     this.uint(value < 0 ? -2 * value - 1 : 2 * value)
+  }
+
+  /** Differences between neighbours, the first against 0. A byte each while they stay below 64. */
+  deltas(column: ArrayLike<number>, count: number): void {
+    this.#reserve(count * varintBytesMax)
+    let previous = 0
+    for (let i = 0; i < count; i++) {
+      const value = column[i]!
+      this.#putInt(value - previous)
+      previous = value
+    }
+  }
+
+  /** Differences of differences; a run of zeros, which even spacing is, costs two bytes however long it is. */
+  deltasOfDeltas(column: ArrayLike<number>, count: number, base: number): void {
+    this.#reserve(count * varintBytesMax)
+    let previous = base
+    let delta = 0
+    let zeros = 0
+    for (let i = 0; i < count; i++) {
+      const value = column[i]!
+      const step = value - previous
+      if (step === delta) zeros++
+      else {
+        if (zeros > 0) this.#putZeros(zeros)
+        zeros = 0
+        this.#putInt(step - delta)
+        delta = step
+      }
+      previous = value
+    }
+    if (zeros > 0) this.#putZeros(zeros)
+  }
+
+  #putZeros(count: number): void {
+    this.#bytes[this.length++] = 0
+    this.#putUint(count - 1)
+  }
+
+  /** Room must be reserved. */
+  #putInt(value: number): void {
+    if (value > -0x4000_0000 && value < 0x4000_0000) {
+      let rest = (value << 1) ^ (value >> 31)
+      while (rest >= 0x80) {
+        this.#bytes[this.length++] = (rest & 0x7f) | 0x80
+        rest >>>= 7
+      }
+      this.#bytes[this.length++] = rest
+    } else {
+      this.#putUint(value < 0 ? -2 * value - 1 : 2 * value)
+    }
   }
 
   float64(value: number): void {
@@ -108,11 +166,53 @@ export class ByteReader {
     return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2
   }
 
+  /** What `deltas` wrote, divided by `divisor`. */
+  deltas(count: number, divisor: number): number[] {
+    const column = new Array<number>(count)
+    let value = 0
+    for (let i = 0; i < count; i++) {
+      value += this.#takeInt()
+      column[i] = value / divisor
+    }
+    return column
+  }
+
+  /** What `deltasOfDeltas` wrote. @throws MalformedTelemetryError when a value leaves the safe integers */
+  deltasOfDeltas(count: number, base: number): number[] {
+    const column = new Array<number>(count)
+    let value = base
+    let delta = 0
+    for (let i = 0; i < count; ) {
+      const change = this.#takeInt()
+      let times = 1
+      if (change === 0) times += this.uint()
+      else delta += change
+      if (times > count - i) throw new MalformedTelemetryError('malformed-batch', 'a run is longer than its column')
+      for (; times > 0; times--) column[i++] = value += delta
+      if (!Number.isSafeInteger(value)) throw new MalformedTelemetryError('malformed-batch', 'a column leaves the safe integers')
+    }
+    return column
+  }
+
+  #takeInt(): number {
+    // Most are one byte.
+    const first = this.position < this.#end ? this.#bytes[this.position]! : 0x80
+    if (first < 0x80) {
+      this.position++
+      return (first >>> 1) ^ -(first & 1)
+    }
+    return this.int()
+  }
+
   float64(): number {
     this.#need(8)
     const value = new DataView(this.#bytes.buffer, this.#bytes.byteOffset).getFloat64(this.position, true)
     this.position += 8
     return value
+  }
+
+  float64s(count: number): number[] {
+    return Array.from({ length: count }, () => this.float64())
   }
 
   /** A count of things that take at least one byte each, so that a lying count cannot allocate memory. */

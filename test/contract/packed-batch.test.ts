@@ -75,7 +75,7 @@ describe('packed batch', () => {
   test('refuses arbitrary bytes with a reason, and nothing worse', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect(() => decodePackedBatch(Uint8Array.of(1, ...bytes), compression)).toThrow(MalformedTelemetryError)
+        expect(() => decodePackedBatch(Uint8Array.of(2, ...bytes), compression)).toThrow(MalformedTelemetryError)
       }),
     )
   })

@@ -1,0 +1,55 @@
+/**
+ * What the module knows at one position of its journal. After a crash the journal is folded again from there: the same
+ * state, and batches that say the same, of which the cloud recognises what it has.
+ */
+import { closeSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { z } from 'zod'
+import { ByteReader, ByteWriter } from '../contract/telemetry/varint.ts'
+import { Configuration } from './configuration.ts'
+
+const version = 1
+
+export type Snapshot = {
+  /** Position in the journal behind the last message folded. */
+  readonly position: number
+  /** The configuration in force: a gateway that starts offline filters as it did before. */
+  readonly configuration: Configuration
+  readonly state: Uint8Array
+}
+
+const Header = z.object({ position: z.number().int().nonnegative(), configuration: Configuration })
+
+/** @returns undefined when there is none @throws when it is damaged: a person must look at it */
+export function readSnapshot(path: string): Snapshot | undefined {
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  const end = bytes.length - 4
+  if (end < 0 || crc32(bytes.subarray(0, end)) !== bytes.readUInt32LE(end)) throw new Error(`the snapshot '${path}' is damaged`)
+  const reader = new ByteReader(bytes, 0, end)
+  const found = reader.uint()
+  if (found !== version) throw new Error(`the snapshot '${path}' is of version ${found}, this program reads ${version}`)
+  const header = Header.parse(JSON.parse(reader.text()))
+  return { ...header, state: reader.take(reader.remaining) }
+}
+
+/** Written beside the old one and renamed: a crash leaves one or the other. */
+export function writeSnapshot(path: string, { position, configuration, state }: Snapshot): void {
+  const writer = new ByteWriter()
+  writer.uint(version)
+  writer.text(JSON.stringify({ position, configuration } satisfies z.infer<typeof Header>))
+  writer.raw(state)
+  writer.uint32(crc32(writer.finish()))
+  mkdirSync(dirname(path), { recursive: true })
+  const descriptor = openSync(`${path}.new`, 'w')
+  writeSync(descriptor, writer.finish())
+  fdatasyncSync(descriptor)
+  closeSync(descriptor)
+  renameSync(`${path}.new`, path)
+}
