@@ -2,7 +2,7 @@
 import { zlibCompression } from '../cloud-functions/hot-path/compression.ts'
 import { decodePackedBatch, encodePackedBatch } from '../contract/telemetry/packed-batch.ts'
 import type { DeviceBlock } from '../contract/telemetry/telemetry.ts'
-import { createPlant } from '../device-sim/plant.ts'
+import { createPlant, mixedMachines } from '../device-sim/plant.ts'
 import { compare, printHeader, printRow } from './measure.ts'
 
 const startMs = 1_700_000_000_000
@@ -11,11 +11,11 @@ const [devices, seconds] = [24, 10]
 /** Ten seconds of a plant, everything passed: the case before any filter. */
 function plantBlocks(): { blocks: DeviceBlock[]; messages: string[] } {
   const messages: string[] = []
-  const blocks = createPlant({ devices, seed: 'bench', faults: [] }).map((machine): DeviceBlock => {
+  const blocks = createPlant({ machines: mixedMachines(devices), seed: 'bench' }).map((machine): DeviceBlock => {
     const series = new Map<string, { signal: string; timesMs: number[]; seqs: number[]; values: number[] }>()
     let seq = 0
     for (let second = 1; second <= seconds; second++) {
-      const values = machine.read(second)
+      const { values } = machine.read(second)
       messages.push(JSON.stringify({ time: new Date(startMs + second * 1000).toISOString(), ...values }))
       for (const [signal, value] of Object.entries(values)) {
         let columns = series.get(signal)

@@ -15,6 +15,7 @@ const sources = [
   'contract',
   'dashboards',
   'detection',
+  'journal',
   'device-sim',
   'edge-module',
   'infra',

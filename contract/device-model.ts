@@ -6,9 +6,14 @@
 import { z } from 'zod'
 import { FilterSpec } from './filter-spec.ts'
 import centrifugalPump from './models/centrifugal-pump.json' with { type: 'json' }
+import coldStore from './models/cold-store.json' with { type: 'json' }
 import computer from './models/computer.json' with { type: 'json' }
+import deliveryVehicle from './models/delivery-vehicle.json' with { type: 'json' }
+import gearedMotor from './models/geared-motor.json' with { type: 'json' }
 import industrialOven from './models/industrial-oven.json' with { type: 'json' }
+import machiningSpindle from './models/machining-spindle.json' with { type: 'json' }
 import reciprocatingCompressor from './models/reciprocating-compressor.json' with { type: 'json' }
+import storageTank from './models/storage-tank.json' with { type: 'json' }
 
 export const Priority = z.enum(['critical', 'high', 'medium', 'low'])
 export type Priority = z.infer<typeof Priority>
@@ -73,7 +78,17 @@ export const DeviceModel = z.object({
 export type DeviceModel = z.infer<typeof DeviceModel>
 
 const models: ReadonlyMap<string, DeviceModel> = new Map(
-  [centrifugalPump, computer, industrialOven, reciprocatingCompressor].map((file) => {
+  [
+    centrifugalPump,
+    coldStore,
+    computer,
+    deliveryVehicle,
+    gearedMotor,
+    industrialOven,
+    machiningSpindle,
+    reciprocatingCompressor,
+    storageTank,
+  ].map((file) => {
     const model = DeviceModel.parse(file)
     return [model.interface['@id'], model]
   }),

@@ -3,10 +3,10 @@ import https from 'node:https'
 import { z } from 'zod'
 import { parseConnectionString } from '../contract/connection.ts'
 import { sharedAccessSignature } from './device-credentials.ts'
+import { httpsRequest } from './https-request.ts'
 
 const apiVersion = '2021-04-12'
 const tokenMs = 600_000
-const timeoutMs = 20_000
 /** Requests under way at once; a fleet of thousands asks for each of its devices. */
 const socketsMax = 16
 /** The service takes a hundred a request. */
@@ -94,7 +94,7 @@ export class HubRegistry {
     const authorization = sharedAccessSignature(this.hubHost, this.#key, Date.now() + tokenMs, this.#keyName)
     let response: { status: number; text: string }
     try {
-      response = await request(`https://${this.hubHost}${path}?api-version=${apiVersion}`, {
+      response = await httpsRequest(`https://${this.hubHost}${path}?api-version=${apiVersion}`, {
         method,
         authorization,
         body: body === undefined ? '' : JSON.stringify(body),
@@ -112,31 +112,6 @@ export class HubRegistry {
     if (status >= 300) throw new HubRegistryError(`the hub answered ${status} to ${method} ${path}: ${text.slice(0, 300)}`, status)
     return text === '' ? undefined : JSON.parse(text)
   }
-}
-
-/** `fetch` takes no certificate authority of its own, and that of a local cloud is not the system's. */
-function request(
-  url: string,
-  { method, authorization, body, agent }: { method: string; authorization: string; body: string; agent: https.Agent },
-): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const options = {
-      method,
-      headers: { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-      timeout: timeoutMs,
-      agent,
-    }
-    const outgoing = https.request(url, options, (response) => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', (chunk: string) => (text += chunk))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
-      response.on('error', reject)
-    })
-    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
-    outgoing.on('error', reject)
-    outgoing.end(body)
-  })
 }
 
 function toDevice(body: unknown): RegisteredDevice {

@@ -12,6 +12,9 @@ import type { Sample } from './telemetry-stamp.ts'
 const apiVersion = '2021-04-12'
 const tokenMs = 3_600_000
 const limits = {
+  /** The pause before a new attempt doubles up to this; half of it is chance, so that a fleet does not come back all at once. */
+  reconnectMsMin: 1_000,
+  reconnectMsMax: 60_000,
   /** Messages under way; more wait as samples. */
   inFlight: 16,
   /** Samples that wait for their turn: the oldest give way. */
@@ -30,6 +33,9 @@ export class MqttDevice {
   readonly #waiting: Sample[] = []
   readonly #idle: (() => void)[] = []
   #inFlight = 0
+  #reconnectMs: number = limits.reconnectMsMin
+  #isOffline = false
+  #isDuplicating = false
 
   /** @param onError connection errors; the device goes on trying */
   constructor(credentials: DeviceCredentials, modelId: string, onError: (error: Error) => void) {
@@ -49,16 +55,38 @@ export class MqttDevice {
       username: `${hubHost}/${deviceId}/?api-version=${apiVersion}${model}`,
       password: password(),
       keepalive: 240,
-      // Spread, so that a fleet does not come back all at once.
-      reconnectPeriod: 1_000 + Math.floor(Math.random() * 2_000),
+      reconnectPeriod: this.#nextPauseMs(),
       ...(ca === undefined ? {} : { ca }),
     })
     this.#client.on('reconnect', () => (this.#client.options.password = password()))
-    this.#client.on('connect', () => this.#pump())
+    this.#client.on('connect', () => {
+      this.#reconnectMs = limits.reconnectMsMin
+      this.#pump()
+    })
+    this.#client.on('close', () => {
+      this.#client.options.reconnectPeriod = this.#nextPauseMs()
+      this.#reconnectMs = Math.min(limits.reconnectMsMax, this.#reconnectMs * 2)
+    })
     this.#client.on('error', (error) => {
       this.counts.errors++
       onError(new Error(`device '${deviceId}' cannot connect to ${host}:${port}: ${error.message}`, { cause: error }))
     })
+  }
+
+  #nextPauseMs(): number {
+    return Math.round(this.#reconnectMs * (0.5 + Math.random()))
+  }
+
+  /** Cuts the connection, as a network does, or lets it come back. */
+  setOnline(isOnline: boolean): void {
+    if (isOnline !== this.#isOffline) return
+    this.#isOffline = !isOnline
+    if (isOnline) this.#client.reconnect()
+    else {
+      // Not a word to the hub, which notices as it would notice a pulled cable.
+      this.#client.stream.destroy()
+      this.#client.options.reconnectPeriod = 0
+    }
   }
 
   get isConnected(): boolean {
@@ -69,8 +97,12 @@ export class MqttDevice {
     return this.counts.published - this.counts.acknowledged
   }
 
-  /** Takes a sample; it is sent as soon as the connection and the window allow. */
-  send(sample: Sample): void {
+  /**
+   * Takes a sample; it is sent as soon as the connection and the window allow.
+   * @param isDuplicated the message goes out twice, as from a program that repeats itself
+   */
+  send(sample: Sample, isDuplicated = false): void {
+    this.#isDuplicating = isDuplicated
     this.#waiting.push(sample)
     if (this.#waiting.length > limits.waiting) {
       const dropped = this.#waiting.shift()!
@@ -93,7 +125,9 @@ export class MqttDevice {
       this.counts.published += readings
       this.counts.messages++
       this.#inFlight++
-      this.#client.publish(`devices/${this.#deviceId}/messages/events/${bag.join('&')}`, body, { qos: 1 }, (error) => {
+      const topic = `devices/${this.#deviceId}/messages/events/${bag.join('&')}`
+      if (this.#isDuplicating) this.#client.publish(topic, body, { qos: 1 }, () => {})
+      this.#client.publish(topic, body, { qos: 1 }, (error) => {
         this.#inFlight--
         if (error) this.counts.errors++
         else this.counts.acknowledged += readings

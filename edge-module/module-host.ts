@@ -107,7 +107,7 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
 }
 
 function followTwin(twin: Twin, module: EdgeModule, log: Log): void {
-  const apply = () => report(twin, module.configure(twin.properties.desired as Record<string, unknown>), log)
+  const apply = () => report(twin, module.configure(twin.properties.desired), log)
   apply()
   twin.on('properties.desired', apply)
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { startEdgeRuntime } from '../../local-cloud/edge-runtime/edge-runtime.ts'
@@ -63,6 +64,7 @@ to name the ca of connection.json.
       // On one computer the gateway may show the cloud's own certificate: both answer to localhost.
       certificate: await serverCertificate(join(dirname(targetFile), 'certificates')),
       scriptOf: (image) => (/(^|\/)millwright\/edge-module(:|$)/.test(image) ? distFile('edge/edge-module.cjs') : undefined),
+      nodeOptions: ['--import', pathToFileURL(distFile('../bin/host-ports.mjs')).href],
       log,
     })
     if (!options.json) process.stdout.write(`ready: gateway ${options.device} at ${runtime.gatewayHost}\n`)

@@ -10,8 +10,9 @@ import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 
 const Options = z.object({
   device: z
-    .string({ error: 'the name of the device is needed' })
-    .regex(/^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$/, "a device id has up to 128 letters, digits or -:.+%_#*?!(),=@$'"),
+    .string()
+    .regex(/^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$/, "a device id has up to 128 letters, digits or -:.+%_#*?!(),=@$'")
+    .optional(),
   speed: z
     .union([z.literal('max').transform(() => Number.POSITIVE_INFINITY), z.coerce.number().positive()], {
       error: "expected a positive number or 'max'",
@@ -20,17 +21,19 @@ const Options = z.object({
   model: z.string().default(''),
   target: z.string().optional(),
   json: z.boolean().default(false),
-  positionals: z.array(z.string()).length(1, 'exactly one FILE.csv is expected'),
+  positionals: z.array(z.string()).length(1, 'exactly one FILE is expected'),
 })
 
 export const replay: Command = {
   summary: 'publishes a recorded series through the real protocol',
-  help: `usage: millwright replay FILE.csv --device NAME [--speed N|max] [--model DTMI] [--target CONNECTION.json] [--json]
+  help: `usage: millwright replay FILE [--device NAME] [--speed N|max] [--model DTMI] [--target CONNECTION.json] [--json]
 
-Reads a CSV file with a column named timestamp and columns of numbers, and publishes
-its rows as readings of the device, with their recorded times.
+Reads a recording and publishes its rows with their recorded times: a CSV file with a
+column named timestamp and columns of numbers, or NDJSON (.ndjson, .jsonl) with an
+object a line. A column or field named device says whose a row is; \`simulate --record\`
+and \`agent --record\` write such files.
 
-  --device NAME    device id; registered if the hub does not know it
+  --device NAME    device of the rows that name none; registered if the hub does not know it
   --speed N|max    N recorded seconds a second; max waits for nothing (default)
   --model DTMI     device model, for units and limits
   --target FILE    connection.json of a cloud (default: that of \`npm start\`)
@@ -49,12 +52,17 @@ its rows as readings of the device, with their recorded times.
     if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
     const { connection, ca } = await readConnectionFile(target ?? join(dataDirectory(), 'connection.json'))
     const registry = new HubRegistry(connection.iotHub, ca)
-    const [registered] = await registry.ensureDevices([deviceId])
+    const credentialsOf = async (name: string) => {
+      if (name === '') throw new UsageError(`'${basename(file)}' has rows that name no device: --device says whose they are`)
+      const [registered] = await registry.ensureDevices([name])
+      return { hubHost: registry.hubHost, deviceId: name, key: registered!.key, ca }
+    }
     let lastError = ''
     try {
       const counts = await replayRecording({
         samples: readRecording(file),
-        credentials: { hubHost: registry.hubHost, deviceId, key: registered!.key, ca },
+        deviceId: deviceId ?? '',
+        credentialsOf,
         modelId: model,
         speed,
         signal,
@@ -62,10 +70,10 @@ its rows as readings of the device, with their recorded times.
           if (error.message !== lastError) process.stderr.write(`${(lastError = error.message)}\n`)
         },
       })
-      if (json) printJson({ file: basename(file), device: deviceId, ...counts })
+      if (json) printJson({ file: basename(file), ...(deviceId === undefined ? {} : { device: deviceId }), ...counts })
       else
         process.stdout.write(
-          `${basename(file)}: ${counts.samples} rows, ${counts.acknowledged} of ${counts.published} readings acknowledged\n`,
+          `${basename(file)}: ${counts.samples} rows of ${counts.devices} devices, ${counts.acknowledged} of ${counts.published} readings acknowledged\n`,
         )
       return counts.acknowledged === counts.published || signal.aborted ? 0 : 1
     } catch (error) {

@@ -168,18 +168,18 @@ export class ByteReader {
 
   /** What `deltas` wrote, divided by `divisor`. */
   deltas(count: number, divisor: number): number[] {
-    const column = new Array<number>(count)
+    const column: number[] = []
     let value = 0
     for (let i = 0; i < count; i++) {
       value += this.#takeInt()
-      column[i] = value / divisor
+      column.push(value / divisor)
     }
     return column
   }
 
   /** What `deltasOfDeltas` wrote. @throws MalformedTelemetryError when a value leaves the safe integers */
   deltasOfDeltas(count: number, base: number): number[] {
-    const column = new Array<number>(count)
+    const column: number[] = []
     let value = base
     let delta = 0
     for (let i = 0; i < count; ) {
@@ -188,7 +188,8 @@ export class ByteReader {
       if (change === 0) times += this.uint()
       else delta += change
       if (times > count - i) throw new MalformedTelemetryError('malformed-batch', 'a run is longer than its column')
-      for (; times > 0; times--) column[i++] = value += delta
+      i += times
+      for (; times > 0; times--) column.push((value += delta))
       if (!Number.isSafeInteger(value)) throw new MalformedTelemetryError('malformed-batch', 'a column leaves the safe integers')
     }
     return column

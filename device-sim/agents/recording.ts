@@ -1,6 +1,12 @@
-/** A recorded series as samples: a CSV file with a time column and columns of numbers, read as a stream. */
-import { createReadStream } from 'node:fs'
+/**
+ * Recorded readings as a file, read and written as a stream: CSV (a time column, columns of numbers, and for several
+ * devices a column `device`) or NDJSON (`{"time": …, "device": …, "signal": number, …}` a line).
+ */
+import { createReadStream, createWriteStream } from 'node:fs'
+import type { WriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { parse } from 'csv-parse'
+import { z } from 'zod'
 import { epochToMs } from '../../contract/telemetry/json.ts'
 import type { Sample } from '../telemetry-stamp.ts'
 
@@ -9,27 +15,67 @@ export class MalformedRecordingError extends Error {
   override readonly name = 'MalformedRecordingError'
 }
 
-const timeColumn = /^(timestamp|time|ts|date|datetime)$/i
+/** A sample, and whose: undefined where the recording does not say. */
+export type RecordedSample = Sample & { readonly deviceId: string | undefined; readonly modelId: string | undefined }
 
-/** Rows in file order. A cell that is no number is left out; a row without a time stops the reading. */
-export async function* readRecording(file: string): AsyncGenerator<Sample> {
-  const rows = createReadStream(file).pipe(
-    parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, relax_column_count: true }),
-  )
-  let rowNumber = 1
-  for await (const row of rows as AsyncIterable<Record<string, string>>) {
+const timeColumn = /^(timestamp|time|ts|date|datetime)$/i
+const deviceColumn = /^(device|deviceId|device_id)$/i
+const modelColumn = /^(model|modelId)$/i
+
+const isNdjson = (file: string) => /\.(ndjson|jsonl)$/i.test(file)
+
+/** Samples in file order. What is no number is left out; a row without a time stops the reading. */
+export async function* readRecording(file: string): AsyncGenerator<RecordedSample> {
+  let rowNumber = isNdjson(file) ? 0 : 1
+  for await (const row of isNdjson(file) ? ndjsonRows(file) : csvRows(file)) {
     rowNumber++
-    const timeName = Object.keys(row).find((name) => timeColumn.test(name))
+    const names = Object.keys(row)
+    const timeName = names.find((name) => timeColumn.test(name))
     if (timeName === undefined)
-      throw new MalformedRecordingError(`'${file}' has no column named timestamp; it has ${Object.keys(row).join(', ')}`)
-    const timeMs = parseTime(row[timeName] ?? '')
-    if (timeMs === undefined) throw new MalformedRecordingError(`'${file}' line ${rowNumber}: '${row[timeName]}' is no time`)
+      throw new MalformedRecordingError(`'${file}' line ${rowNumber} has no column named timestamp; it has ${names.join(', ')}`)
+    const timeMs = parseTime(String(row[timeName] ?? ''))
+    if (timeMs === undefined) throw new MalformedRecordingError(`'${file}' line ${rowNumber}: '${String(row[timeName])}' is no time`)
+    const deviceName = names.find((name) => deviceColumn.test(name))
+    const modelName = names.find((name) => modelColumn.test(name))
     const values: Record<string, number> = {}
-    for (const [name, text] of Object.entries(row)) {
-      const value = Number(text)
-      if (name !== timeName && text !== '' && Number.isFinite(value)) values[name] = value
+    for (const [name, cell] of Object.entries(row)) {
+      const value = cell === '' || cell === null || typeof cell === 'boolean' ? Number.NaN : Number(cell)
+      if (name !== timeName && name !== deviceName && name !== modelName && Number.isFinite(value)) values[name] = value
     }
-    if (Object.keys(values).length > 0) yield { timeMs, values }
+    if (Object.keys(values).length === 0) continue
+    yield { timeMs, values, deviceId: textOf(row, deviceName), modelId: textOf(row, modelName) }
+  }
+}
+
+function textOf(row: Record<string, unknown>, name: string | undefined): string | undefined {
+  const value = name === undefined ? undefined : row[name]
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function csvRows(file: string): AsyncIterable<Record<string, unknown>> {
+  return createReadStream(file).pipe(
+    parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, relax_column_count: true }),
+  ) as AsyncIterable<Record<string, unknown>>
+}
+
+const Row = z.record(z.string(), z.unknown())
+
+async function* ndjsonRows(file: string): AsyncGenerator<Record<string, unknown>> {
+  let lineNumber = 0
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })) {
+    lineNumber++
+    if (line.trim() === '') continue
+    const row = Row.safeParse(parsed(line))
+    if (!row.success) throw new MalformedRecordingError(`'${file}' line ${lineNumber} is no JSON object: ${line.slice(0, 80)}`)
+    yield row.data
+  }
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
   }
 }
 
@@ -39,4 +85,36 @@ export function parseTime(text: string): number | undefined {
   const iso = text.replace(' ', 'T')
   const timeMs = Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(iso) ? iso : iso.includes('T') ? `${iso}Z` : iso)
   return Number.isNaN(timeMs) ? undefined : timeMs
+}
+
+/** Writes a run down as it happens. A slow disk is waited for by the stream; its buffer is the run's own length at most. */
+export class RecordingWriter {
+  readonly #stream: WriteStream
+  readonly #columns: readonly string[] | undefined
+
+  /** @param signals columns of a CSV file; NDJSON needs none */
+  constructor(file: string, signals: readonly string[]) {
+    this.#stream = createWriteStream(file)
+    this.#columns = isNdjson(file) ? undefined : signals
+    if (this.#columns) this.#stream.write(`${['timestamp', 'device', 'model', ...this.#columns].map(csvCell).join(',')}\n`)
+  }
+
+  write(deviceId: string, modelId: string, { timeMs, values }: Sample): void {
+    const time = new Date(timeMs).toISOString()
+    const line = this.#columns
+      ? [time, csvCell(deviceId), csvCell(modelId), ...this.#columns.map((signal) => values[signal] ?? '')].join(',')
+      : JSON.stringify({ time, device: deviceId, ...(modelId === '' ? {} : { model: modelId }), ...values })
+    this.#stream.write(`${line}\n`)
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#stream.once('error', reject)
+      this.#stream.end(resolve)
+    })
+  }
+}
+
+function csvCell(text: string): string {
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

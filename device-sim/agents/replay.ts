@@ -2,12 +2,15 @@
 import type { DeviceCredentials } from '../device-credentials.ts'
 import { MqttDevice } from '../mqtt-device.ts'
 import type { PublishCounts } from '../mqtt-device.ts'
-import type { Sample } from '../telemetry-stamp.ts'
 import { pause } from '../pause.ts'
+import type { RecordedSample } from './recording.ts'
 
 export type ReplayOptions = {
-  readonly samples: AsyncIterable<Sample>
-  readonly credentials: DeviceCredentials
+  readonly samples: AsyncIterable<RecordedSample>
+  /** Whose samples are that name no device. */
+  readonly deviceId: string
+  readonly credentialsOf: (deviceId: string) => Promise<DeviceCredentials>
+  /** For samples that name no model. */
   readonly modelId: string
   /** Recorded seconds a real second; Infinity sends without waiting. */
   readonly speed: number
@@ -17,29 +20,30 @@ export type ReplayOptions = {
 
 const busyPauseMs = 5
 
-export async function replay({
-  samples,
-  credentials,
-  modelId,
-  speed,
-  signal,
-  onError,
-}: ReplayOptions): Promise<PublishCounts & { samples: number }> {
-  const device = new MqttDevice(credentials, modelId, onError)
+export type ReplayCounts = PublishCounts & { readonly samples: number; readonly devices: number }
+
+export async function replay(options: ReplayOptions): Promise<ReplayCounts> {
+  const { samples, deviceId, credentialsOf, modelId, speed, signal, onError } = options
+  const devices = new Map<string, MqttDevice>()
   let count = 0
   let start: { recordedMs: number; realMs: number } | undefined
   for await (const sample of samples) {
     if (signal.aborted) break
+    const name = sample.deviceId ?? deviceId
+    let device = devices.get(name)
+    if (!device) devices.set(name, (device = new MqttDevice(await credentialsOf(name), sample.modelId ?? modelId, onError)))
     start ??= { recordedMs: sample.timeMs, realMs: Date.now() }
     if (Number.isFinite(speed)) await pause(start.realMs + (sample.timeMs - start.recordedMs) / speed - Date.now(), signal)
     while (device.isBusy && !signal.aborted) await pause(busyPauseMs, signal)
     device.send(sample)
     count++
   }
-  if (!signal.aborted) await Promise.race([device.drained(), aborted(signal)])
-  const counts = { ...device.counts, samples: count }
-  await device.close({ force: true })
-  return counts
+  const all = [...devices.values()]
+  if (!signal.aborted) await Promise.race([Promise.all(all.map((device) => device.drained())), aborted(signal)])
+  const total = { published: 0, acknowledged: 0, dropped: 0, messages: 0, errors: 0 }
+  for (const { counts } of all) for (const key of Object.keys(total) as (keyof PublishCounts)[]) total[key] += counts[key]
+  await Promise.all(all.map((device) => device.close({ force: true })))
+  return { ...total, samples: count, devices: devices.size }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

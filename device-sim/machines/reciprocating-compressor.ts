@@ -1,30 +1,37 @@
 /**
- * A two-stage reciprocating compressor with speed control, holding its receiver at 8 bar. Discharge temperature follows
- * polytropic compression (n = 1.3) of each stage with intercooling; oil pressure follows speed; thermal lag two minutes.
+ * A two-stage reciprocating air compressor with speed control, 8 bar gauge, 30 kW.
+ *
+ *     stage ratio r = √(p + 1), discharge T = T1·r^((n−1)/n), n = 1.3 (polytropic, intercooled), plus friction 28 K·speed
+ *     receiver: τ = 90 s to the set pressure; discharge: τ = 120 s; oil pressure 2.2 + 0.5·speed bar (gear pump)
+ *     current I = 18 + 30·speed A
+ *
+ * A leaking valve recompresses hot gas: hotter, faster, less pressure. Overheating: the intercooler's water is lost.
  */
-import { lag, slowDemand } from './machine.ts'
+import { lag, severityOf, slowDemand } from './machine.ts'
 import type { MachineFactory } from './machine.ts'
 
-const ambientC = 24
 const dischargeTauS = 120
 
 export const reciprocatingCompressor: MachineFactory = (random) => {
   const demand = slowDemand(random, 0.8 + 0.1 * random.next())
   const baseVibration = 3 + 0.8 * random.next()
-  let dischargeC = 138
+  let dischargeC: number | undefined
   let receiverBar = 8
   return {
     modelId: 'dtmi:millwright:ReciprocatingCompressor;1',
-    faultKinds: ['valve-leak', 'oil-loss', 'loose-mounting'],
-    step(stepS, fault) {
-      const severity = (kind: string) => (fault?.kind === kind ? fault.severity : 0)
-      const [leak, oilLoss, loose] = [severity('valve-leak'), severity('oil-loss'), severity('loose-mounting')]
-      const speed = demand(stepS) * (1 + 0.15 * leak)
+    faultKinds: ['valve-leak', 'oil-loss', 'loose-mounting', 'overheating'],
+    step(stepS, conditions) {
+      const { hallC, shift } = conditions
+      const leak = severityOf(conditions, 'valve-leak')
+      const oilLoss = severityOf(conditions, 'oil-loss')
+      const loose = severityOf(conditions, 'loose-mounting')
+      const overheating = severityOf(conditions, 'overheating')
+      const speed = demand(stepS) * shift * (1 + 0.15 * leak)
       receiverBar = lag(receiverBar, 8 - 0.35 * leak, stepS, 90)
-      // Each stage compresses by the root of the ratio; a leaking valve recompresses hot gas.
       const stageRatio = Math.sqrt(receiverBar + 1)
-      const idealC = (ambientC + 8 + 273) * stageRatio ** (0.3 / 1.3) - 273
-      dischargeC = lag(dischargeC, idealC + 28 * speed + 14 + 55 * leak, stepS, dischargeTauS * (1 - 0.7 * leak))
+      const idealC = (hallC + 8 + 273) * stageRatio ** (0.3 / 1.3) - 273
+      const target = idealC + 28 * speed + 14 + 55 * leak + 48 * overheating
+      dischargeC = lag(dischargeC ?? target, target, stepS, dischargeTauS * (1 - 0.7 * leak))
       return {
         receiverPressureBar: receiverBar + 0.01 * random.normal(),
         dischargeTemperatureC: dischargeC + 0.15 * random.normal(),

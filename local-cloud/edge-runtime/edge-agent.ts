@@ -23,6 +23,7 @@ const AgentDesired = z.looseObject({
 export type EdgeAgentOptions = {
   /** Which script stands for a module's image, undefined when there is none. */
   readonly scriptOf: (image: string) => string | undefined
+  readonly nodeOptions: readonly string[]
   /** What the runtime gives a module; undefined while the module has no identity. */
   readonly environmentOf: (moduleId: string) => NodeJS.ProcessEnv | undefined
   readonly report: (reported: JsonObject) => void
@@ -85,6 +86,7 @@ export class EdgeAgent {
     const process = new ModuleProcess({
       name,
       script,
+      nodeOptions: this.#options.nodeOptions,
       // The runtime's own variables have the last word.
       environment: { ...variables, ...environment },
       restartPolicy: spec.restartPolicy,

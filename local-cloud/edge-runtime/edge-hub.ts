@@ -3,8 +3,10 @@
  * then, and routed by the deployment; twins are the hub's own, asked for on the client's behalf.
  */
 import type { z } from 'zod'
-import { admit } from '../iot-hub/device-credentials.ts'
+import { admit, proveByToken } from '../iot-hub/device-credentials.ts'
 import type { Credentials } from '../iot-hub/device-credentials.ts'
+import { DirectMethods, MethodFailedError } from '../iot-hub/direct-methods.ts'
+import type { MethodCall, MethodResult } from '../iot-hub/direct-methods.ts'
 import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
 import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/mqtt-server-connection.ts'
 import { formatPropertyBag } from '../mqtt/property-bag.ts'
@@ -42,6 +44,7 @@ export class EdgeHub implements DeviceBackend {
   readonly #reportedClients = new Set<string>()
   #clientChanges: JsonObject = {}
   #reporting: NodeJS.Timeout | undefined
+  readonly #methods = new DirectMethods()
   readonly counts: EdgeHubCounts = { received: 0, unrouted: 0 }
 
   constructor(options: EdgeHubOptions) {
@@ -88,6 +91,7 @@ export class EdgeHub implements DeviceBackend {
     const name = nameOf(link.identity)
     if (this.#clients.get(name)?.link !== link) return
     this.#clients.delete(name)
+    this.#methods.disconnected(link)
     this.#reportClient(name, 'Disconnected')
     if (link.identity.moduleId !== undefined)
       for (const endpoint of this.#inputsOf(link.identity.moduleId)) this.#options.store.detach(endpoint)
@@ -131,7 +135,32 @@ export class EdgeHub implements DeviceBackend {
     return this.#upstreamOf(link.identity).twinRequest((requestId) => `$iothub/twin/PATCH/properties/reported/?$rid=${requestId}`, body)
   }
 
+  /**
+   * Calls a method on a client of this gateway, on behalf of one of its modules: the cloud is not asked.
+   * @throws MethodFailedError
+   */
+  callMethod(identity: Identity, call: MethodCall): Promise<MethodResult> {
+    const client = this.#clients.get(nameOf(identity))
+    if (!client?.subscriptions.has('methods'))
+      return Promise.reject(
+        new MethodFailedError('disconnected', `'${nameOf(identity)}' is not connected to this gateway, or takes no methods`),
+      )
+    return this.#methods.call(client.link, call)
+  }
+
+  /** Whether a token is that of a module of this gateway. */
+  isOwnModule(identity: Identity, token: string): boolean {
+    const { scope, nowMs, edge } = this.#options
+    const find = (wanted: Identity) => {
+      const known = scope.get(wanted)
+      return known && credentialsOf(known)
+    }
+    if (identity.deviceId !== edge.deviceId || identity.moduleId === undefined) return false
+    return proveByToken(identity, token, { find, policyKey: () => undefined, authorities: [], nowMs }).isProved
+  }
+
   methodResponse(link: DeviceLink, requestId: string, status: number, body: Buffer): void {
+    if (this.#methods.isPending(requestId)) return this.#methods.answer(link, requestId, status, body)
     this.#upstreamOf(link.identity).answerMethod(requestId, status, body)
   }
 

@@ -12,13 +12,14 @@ import { ClosingStack } from '../closing-stack.ts'
 import { FrontDoor } from '../front-door.ts'
 import { isJsonObject, mergePatch } from '../iot-hub/json-merge-patch.ts'
 import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
-import { refuseUpgrade } from '../http/http-entry.ts'
+import { httpEntry, refuseUpgrade } from '../http/http-entry.ts'
 import { SocketUpgrades } from '../http/socket-upgrades.ts'
 import { MqttServer } from '../mqtt/mqtt-server.ts'
 import { peerCertificateOf } from '../security/peer-certificate.ts'
 import type { ServerCertificate } from '../security/certificates.ts'
 import { EdgeAgent } from './edge-agent.ts'
 import { EdgeHub } from './edge-hub.ts'
+import { edgeMethods } from './edge-methods.ts'
 import { EdgeHubDesired, parseRoutes } from './routes.ts'
 import { EdgeScope, keyOfIdentity } from './scope.ts'
 import { StoreAndForward } from './store-and-forward.ts'
@@ -32,6 +33,8 @@ export type EdgeRuntimeOptions = {
   readonly certificate: ServerCertificate
   /** Which script stands for a module's image, undefined when there is none. */
   readonly scriptOf: (image: string) => string | undefined
+  /** Options of Node for the modules: here their gateway has a port in its name, which the SDK's HTTPS side does not know of. */
+  readonly nodeOptions?: readonly string[]
   readonly log: (event: string, fields: Record<string, unknown>) => void
 }
 
@@ -81,6 +84,7 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
   const reportHub = reportOf('$edgeHub')
   const agent = new EdgeAgent({
     scriptOf: options.scriptOf,
+    nodeOptions: options.nodeOptions ?? [],
     environmentOf: (moduleId) => {
       const generationId = scope.module(moduleId)?.generationId
       if (generationId === undefined) return undefined
@@ -140,7 +144,7 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
     {
       mqtt: (socket) => mqtt.accept(socket, () => peerCertificateOf(socket)),
       amqp: (socket) => void socket.destroy(),
-      http: (_, response) => void response.writeHead(404).end(),
+      http: httpEntry({ services: [edgeMethods(edgeHub)], report: log }),
       upgrade: (request, socket, head) => {
         if (upgrades.owns((request.url ?? '').split('?')[0]!)) upgrades.upgrade(request, socket, head)
         else refuseUpgrade(socket)

@@ -5,6 +5,8 @@ import type { ChildProcess } from 'node:child_process'
 export type ModuleProcessOptions = {
   readonly name: string
   readonly script: string
+  /** Options of Node for the module, before its script. */
+  readonly nodeOptions: readonly string[]
   readonly environment: NodeJS.ProcessEnv
   readonly restartPolicy: 'never' | 'on-failure' | 'on-unhealthy' | 'always'
   readonly onChange: () => void
@@ -47,10 +49,10 @@ export class ModuleProcess {
   }
 
   #start(): void {
-    const { name, script, environment, log } = this.#options
+    const { name, script, nodeOptions, environment, log } = this.#options
     const startedMs = Date.now()
     // The channel tells the module when its runtime is gone, even by kill -9.
-    const child = spawn(process.execPath, [script], { env: environment, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = spawn(process.execPath, [...nodeOptions, script], { env: environment, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     this.#child = child
     this.#state = { ...this.#state, runtimeStatus: 'running', startedMs }
     log('module-started', { module: name, pid: child.pid })

@@ -52,6 +52,11 @@ export class DirectMethods {
     }).finally(() => this.#pending.delete(requestId))
   }
 
+  /** Whether an answer under this id is waited for here. */
+  isPending(requestId: string): boolean {
+    return this.#pending.has(requestId)
+  }
+
   /** An answer to nothing is ignored, as the service does; so is one from somebody else. */
   answer(link: DeviceLink, requestId: string, status: number, body: Buffer): void {
     const pending = this.#pending.get(requestId)

@@ -1,0 +1,46 @@
+/**
+ * A vertical tank for solvent, 6 m high, 3 m wide, filled by batches and drawn from all day, with a gas sensor in its bund.
+ *
+ *     A·dh/dt = Qin − Qout − Qleak             A = 7.07 m²; Qout = 3 m³/h·shift, Qin = 6 m³/h between 2.5 and 4.5 m
+ *     liquid: τ = 8 h towards outdoors; head pressure = ρ·g·h, ρ = 790 kg/m³ (0.0775 bar/m)
+ *     gas in the bund: 12 ppm background; a leaking flange adds up to 900 ppm with τ = 40 s (diffusion, light wind)
+ *
+ * Limits: 300 ppm is a tenth of the lower explosive limit in the units of a catalytic sensor: people leave, the valve shuts.
+ */
+import { lag, severityOf } from './machine.ts'
+import type { MachineFactory } from './machine.ts'
+
+const areaM2 = 7.07
+const [levelMinM, levelMaxM] = [2.5, 4.5]
+
+export const storageTank: MachineFactory = (random) => {
+  let levelM = levelMinM + (levelMaxM - levelMinM) * random.next()
+  let isFilling = random.next() < 0.5
+  let liquidC: number | undefined
+  let gasPpm = 12
+  return {
+    modelId: 'dtmi:millwright:StorageTank;1',
+    faultKinds: ['gas-leak', 'tank-leak', 'overfill'],
+    step(stepS, conditions) {
+      const { outdoorC, shift } = conditions
+      const gasLeak = severityOf(conditions, 'gas-leak')
+      const tankLeak = severityOf(conditions, 'tank-leak')
+      const overfill = severityOf(conditions, 'overfill')
+      if (levelM < levelMinM) isFilling = true
+      if (levelM > levelMaxM) isFilling = false
+      // A fill valve that does not close, and a pump that pushes on.
+      const inM3PerH = isFilling ? 6 : 0
+      const flowM3PerH = inM3PerH + 60 * overfill
+      levelM = Math.max(0, Math.min(6, levelM + ((flowM3PerH - 3 * shift - 45 * tankLeak) * stepS) / 3_600 / areaM2))
+      liquidC = lag(liquidC ?? outdoorC, outdoorC, stepS, 28_800)
+      gasPpm = lag(gasPpm, 12 + 900 * gasLeak + 25 * tankLeak, stepS, 40)
+      return {
+        levelM: levelM + 0.002 * random.normal(),
+        headPressureBar: 0.0775 * levelM + 0.0003 * random.normal(),
+        inflowM3PerH: Math.max(0, flowM3PerH + (flowM3PerH > 0 ? 0.03 * random.normal() : 0)),
+        liquidTemperatureC: liquidC + 0.05 * random.normal(),
+        gasPpm: Math.max(0, gasPpm + 0.4 * random.normal()),
+      }
+    },
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * First connection by the Device Provisioning Service: a device of an enrolment group proves who it is by a key derived
+ * from the group's, and is told its hub. HTTPS, as documented (`PUT /{idScope}/registrations/{id}/register`).
+ */
+import { createHmac } from 'node:crypto'
+import https from 'node:https'
+import { setTimeout as delay } from 'node:timers/promises'
+import { z } from 'zod'
+import { sharedAccessSignature } from './device-credentials.ts'
+import { httpsRequest } from './https-request.ts'
+
+export type EnrolmentGroup = { readonly endpoint: string; readonly idScope: string; readonly groupKey: string }
+export type ProvisionedDevice = { readonly deviceId: string; readonly hubHost: string; readonly key: string }
+
+/** The service refused, or did not assign a hub in time. `retryable` says whether trying again can help. */
+export class ProvisioningError extends Error {
+  override readonly name = 'ProvisioningError'
+  readonly retryable: boolean
+  constructor(message: string, retryable: boolean, options?: ErrorOptions) {
+    super(message, options)
+    this.retryable = retryable
+  }
+}
+
+const apiVersion = '2021-06-01'
+const tokenMs = 600_000
+/** The service assigns within seconds; its quota lets thousands wait. */
+const pollsMax = 60
+const pollMs = 1_000
+/** Registrations under way at once. */
+const socketsMax = 16
+
+const Operation = z.looseObject({
+  operationId: z.string().optional(),
+  status: z.string(),
+  registrationState: z.looseObject({ assignedHub: z.string().optional(), errorMessage: z.string().optional() }).optional(),
+})
+
+/** The key of one device, as every provisioning client derives it. */
+export function deviceKeyOf(groupKey: string, registrationId: string): string {
+  return createHmac('sha256', Buffer.from(groupKey, 'base64')).update(registrationId).digest('base64')
+}
+
+/** @throws ProvisioningError */
+export async function provisionDevices(
+  group: EnrolmentGroup,
+  registrationIds: readonly string[],
+  ca?: string,
+): Promise<ProvisionedDevice[]> {
+  const agent = new https.Agent({ keepAlive: true, maxSockets: socketsMax, ...(ca === undefined ? {} : { ca }) })
+  try {
+    const waiting = [...registrationIds.keys()]
+    const devices: ProvisionedDevice[] = []
+    const worker = async () => {
+      for (let index = waiting.shift(); index !== undefined; index = waiting.shift())
+        devices[index] = await provision(group, registrationIds[index]!, agent)
+    }
+    await Promise.all(Array.from({ length: socketsMax }, worker))
+    return devices
+  } finally {
+    agent.destroy()
+  }
+}
+
+async function provision(
+  { endpoint, idScope, groupKey }: EnrolmentGroup,
+  deviceId: string,
+  agent: https.Agent,
+): Promise<ProvisionedDevice> {
+  const key = deviceKeyOf(groupKey, deviceId)
+  const resource = `${idScope}/registrations/${deviceId}`
+  const base = `https://${endpoint}/${idScope}/registrations/${encodeURIComponent(deviceId)}`
+  const ask = async (method: string, path: string, body: string) => {
+    const authorization = sharedAccessSignature(resource, key, Date.now() + tokenMs, 'registration')
+    for (let attempt = 1; ; attempt++) {
+      const answer = await httpsRequest(`${base}${path}?api-version=${apiVersion}`, { method, authorization, body, agent }).catch(
+        (error: Error) => {
+          throw new ProvisioningError(`'${endpoint}' cannot be reached for '${deviceId}': ${error.message}`, true, { cause: error })
+        },
+      )
+      // 429 is the service's way of spreading a fleet's first minutes.
+      if (answer.status !== 429 || attempt >= pollsMax) return answer
+      await delay((answer.retryAfterS ?? 1) * 1000)
+    }
+  }
+  let { status, text } = await ask('PUT', '/register', JSON.stringify({ registrationId: deviceId }))
+  for (let poll = 0; poll < pollsMax; poll++) {
+    if (status >= 300)
+      throw new ProvisioningError(`'${endpoint}' answered ${status} for '${deviceId}': ${text.slice(0, 300)}`, status >= 500)
+    const operation = Operation.parse(JSON.parse(text))
+    const { assignedHub, errorMessage } = operation.registrationState ?? {}
+    if (operation.status === 'assigned' && assignedHub) return { deviceId, hubHost: assignedHub, key }
+    if (operation.status === 'failed' || operation.status === 'disabled')
+      throw new ProvisioningError(`'${deviceId}' was not assigned to a hub: ${errorMessage ?? operation.status}`, false)
+    await delay(pollMs)
+    ;({ status, text } = await ask('GET', `/operations/${encodeURIComponent(operation.operationId ?? '')}`, ''))
+  }
+  throw new ProvisioningError(`'${deviceId}' was not assigned to a hub within ${pollsMax} s`, true)
+}
