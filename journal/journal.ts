@@ -19,6 +19,8 @@ export type JournalOptions<Header> = {
   readonly directory: string
   /** Of all files together. */
   readonly bytesMax: number
+  /** Of one file: space comes back a file at a time. */
+  readonly fileBytesMax?: number
   readonly header: z.ZodType<Header>
   /** Everything before the position is on disk. */
   readonly onCommitted: (position: number) => void
@@ -57,7 +59,7 @@ export class Journal<Header> {
     const { directory, bytesMax } = options
     this.#options = options
     // Space comes back a file at a time, so several files must fit.
-    this.#fileBytesMax = Math.min(fileBytesMaxAtMost, bytesMax / 8)
+    this.#fileBytesMax = Math.min(options.fileBytesMax ?? fileBytesMaxAtMost, bytesMax / 8)
     mkdirSync(directory, { recursive: true })
     for (const name of readdirSync(directory)
       .filter((file) => /^\d{16}\.journal$/.test(file))

@@ -9,6 +9,7 @@ import { z } from 'zod'
 export const lastingFaults = [
   'throttle',
   'quota',
+  'offline',
   'delay',
   'drop-acknowledgement',
   'refuse-twin',
@@ -61,6 +62,8 @@ export class Faults {
     if (strike) return { id, struck: strike(request) }
     this.#prune()
     if (this.#active.size >= activeMax) throw new RangeError(`at most ${activeMax} faults can be set at once`)
+    // A network that is gone takes the connections along.
+    if (request.kind === 'offline') this.#momentary.get('kill-connection')?.(request)
     this.#active.set(id, { id, request, untilMs: this.#nowMs() + request.durationMs, struck: 0 })
     return { id, struck: 0 }
   }

@@ -139,6 +139,7 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
           deviceId: thisComputer,
           key: computer!.key,
         }),
+        AGENT_DATA: join(directory, 'agent', thisComputer),
         ...(connection.ca === undefined ? {} : { IOTHUB_CA_FILE: connection.ca }),
       }
       await Promise.all([

@@ -1,19 +1,27 @@
 /** Real sensors from Linux sysfs: thermal zones, hwmon and industrial I/O. Plain files, no driver, no dependency. */
-import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { list, readIioChannel, readNumber, readOneWire } from './sysfs-files.ts'
 
 /** Values by signal of the Computer model. What cannot be read is absent. */
 export type SensorValues = Record<string, number>
 
 /** @param root `/sys`, or a tree of the same shape */
 export async function readLinuxSensors(root: string): Promise<SensorValues> {
-  const [thermal, hwmon, iio] = await Promise.all([thermalZones(root), hwmonSensors(root), industrialIo(root)])
+  const [thermal, hwmon, iio, oneWireC, batteryPct] = await Promise.all([
+    thermalZones(root),
+    hwmonSensors(root),
+    industrialIo(root),
+    firstOneWire(root),
+    battery(root),
+  ])
   const temperatures = [...thermal, ...hwmon.temperaturesC]
   return present({
     cpuTemperatureC: temperatures.length > 0 ? Math.max(...temperatures) : undefined,
     fanRpm: hwmon.fanRpm,
     supplyVoltageV: hwmon.voltageV,
     ...iio,
+    ambientTemperatureC: iio.ambientTemperatureC ?? oneWireC,
+    batteryPct,
   })
 }
 
@@ -46,52 +54,49 @@ async function hwmonSensors(root: string): Promise<{ temperaturesC: number[]; fa
   return { temperaturesC, fanRpm, voltageV }
 }
 
-/** Channels of `/sys/bus/iio`: a processed `_input`, or `(_raw + _offset) x _scale`, in milli-units. */
-async function industrialIo(root: string): Promise<{ ambientTemperatureC: number | undefined; relativeHumidityPct: number | undefined }> {
+/** Channels of `/sys/bus/iio`, in milli-units. */
+async function industrialIo(
+  root: string,
+): Promise<Record<'ambientTemperatureC' | 'relativeHumidityPct' | 'airPressureHpa', number | undefined>> {
   const folder = join(root, 'bus', 'iio', 'devices')
   let ambientTemperatureC: number | undefined
   let relativeHumidityPct: number | undefined
+  let airPressureHpa: number | undefined
   for (const device of await list(folder)) {
-    const milli = async (channel: string) => {
-      const path = (suffix: string) => join(folder, device, `in_${channel}_${suffix}`)
-      const processed = await readNumber(path('input'))
-      if (processed !== undefined) return processed
-      const [raw, offset = 0, scale = 1] = await Promise.all([
-        readNumber(path('raw')),
-        readNumber(path('offset')),
-        readNumber(path('scale')),
-      ])
-      return raw === undefined ? undefined : (raw + offset) * scale
-    }
-    const temperature = await milli('temp')
-    const humidity = await milli('humidityrelative')
+    const path = join(folder, device)
+    const [temperature, humidity, pressure] = await Promise.all([
+      readIioChannel(path, 'temp'),
+      readIioChannel(path, 'humidityrelative'),
+      readIioChannel(path, 'pressure'),
+    ])
     if (temperature !== undefined && isPlausibleC(temperature / 1000)) ambientTemperatureC ??= temperature / 1000
     if (humidity !== undefined) relativeHumidityPct ??= humidity / 1000
+    // Kilopascal in the kernel's words.
+    if (pressure !== undefined) airPressureHpa ??= pressure * 10
   }
-  return { ambientTemperatureC, relativeHumidityPct }
+  return { ambientTemperatureC, relativeHumidityPct, airPressureHpa }
+}
+
+/** The first thermometer on the 1-wire bus; more of them need names of their own, which a configuration gives. */
+async function firstOneWire(root: string): Promise<number | undefined> {
+  for (const id of await list(join(root, 'bus', 'w1', 'devices'))) {
+    const celsius = /^(10|22|28|3b|42)-/.test(id) ? await readOneWire(root, id) : undefined
+    if (celsius !== undefined) return celsius
+  }
+  return undefined
+}
+
+async function battery(root: string): Promise<number | undefined> {
+  const folder = join(root, 'class', 'power_supply')
+  for (const supply of await list(folder)) {
+    const capacity = await readNumber(join(folder, supply, 'capacity'))
+    if (capacity !== undefined) return capacity
+  }
+  return undefined
 }
 
 function isPlausibleC(celsius: number): boolean {
   return celsius > -60 && celsius < 150 && celsius !== 0
-}
-
-/** Missing folders, unplugged devices and busy drivers are normal here: the value is simply not there. */
-async function readNumber(path: string): Promise<number | undefined> {
-  try {
-    const text = (await readFile(path, 'utf8')).trim()
-    const value = Number(text)
-    return text !== '' && Number.isFinite(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-async function list(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).sort()
-  } catch {
-    return []
-  }
 }
 
 export function present(values: Record<string, number | null | undefined>): SensorValues {

@@ -30,7 +30,7 @@ export const inspectorPage = `<!doctype html>
 <h2>Last messages</h2><div class="scroll" tabindex="0" id="messages"></div>
 <h2>Faults</h2>
 <form id="fault">
-  <label>kind<select name="kind"><option>throttle<option>quota<option>delay<option>drop-acknowledgement<option>refuse-twin<option>slow-storage<option>failing-storage<option>kill-connection<option>stall-connection<option>expire-token<option>steal-epoch</select></label>
+  <label>kind<select name="kind"><option>throttle<option>quota<option>offline<option>delay<option>drop-acknowledgement<option>refuse-twin<option>slow-storage<option>failing-storage<option>kill-connection<option>stall-connection<option>expire-token<option>steal-epoch</select></label>
   <label>target (device, or all)<input name="target" placeholder="all"></label>
   <label>lasts (s)<input name="seconds" type="number" min="1" value="60"></label>
   <label>delay (ms)<input name="delayMs" type="number" min="1" value="1000"></label>

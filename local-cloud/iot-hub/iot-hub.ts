@@ -96,6 +96,8 @@ export class IotHub implements DeviceBackend {
     if (permit.kind === 'refuse') return { accepted: false, code: 3, reason: permit.code }
     if (permit.kind === 'wait') await pause(permit.ms)
     const admission = admit(credentials, this.credentialRules)
+    if (admission.accepted && this.#options.faults.strikes('offline', key(admission.identity.deviceId, admission.identity.moduleId)))
+      return { accepted: false, code: 3, reason: 'fault injection: offline' }
     if (admission.accepted && this.#options.faults.strikes('quota', key(admission.identity.deviceId, admission.identity.moduleId)))
       return { accepted: false, code: 3, reason: '403002 IotHubQuotaExceeded: fault injection' }
     return admission

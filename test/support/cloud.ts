@@ -42,6 +42,8 @@ export type CloudForTests = {
   ): Promise<{ status: number; body: unknown; headers: IncomingHttpHeaders }>
   /** Sets a fault; with another token than the cloud's own, when one is given. */
   fault(fault: Record<string, unknown>, token?: string): Promise<{ status: number; body: unknown }>
+  /** Ends all faults. */
+  endFaults(): Promise<void>
   /** Stops the cloud and starts it again on the same data. */
   restart(): Promise<void>
   stop(): Promise<void>
@@ -88,6 +90,13 @@ export async function cloudForTests(settings?: z.input<typeof CloudSettings>): P
         body: fault,
         headers: { authorization: `Bearer ${token}` },
       }),
+    async endFaults() {
+      await request(`https://${registry().hubHost}/millwright/faults`, {
+        method: 'DELETE',
+        ca,
+        headers: { authorization: `Bearer ${cloud.connection.inspector!.token}` },
+      })
+    },
     async restart() {
       await cloud.stop()
       cloud = await start()
@@ -130,6 +139,7 @@ function azureForTests(file: string): CloudForTests {
     policyKey: localOnly('keys of policies'),
     request: (url, options) => request(url, { ca, ...options }),
     fault: localOnly('a fault'),
+    endFaults: localOnly('faults'),
     restart: localOnly('a restart'),
     stop: async () => {},
   }

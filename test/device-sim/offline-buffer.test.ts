@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { OfflineBuffer } from '../../device-sim/agents/offline-buffer.ts'
+
+let directory: string
+beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'buffer-'))))
+afterEach(() => rmSync(directory, { recursive: true }))
+
+const open = (bootId: string, bytesMax = 8_388_608) => new OfflineBuffer({ directory, bytesMax, bootId, onTrouble: () => {} })
+const never = new AbortController().signal
+
+describe('an agent’s buffer', () => {
+  test('numbers readings as they are taken, and gives them back in order, several samples a message', async () => {
+    const buffer = open('a')
+    buffer.add({ timeMs: 1, values: { x: 1, y: 2 } })
+    buffer.add({ timeMs: 2, values: { x: 3 } })
+    await buffer.more(never)
+    const next = buffer.next()!
+    expect(next).toMatchObject({
+      kind: 'samples',
+      bootId: 'a',
+      firstSeq: 1,
+      readings: 3,
+      samples: [{ timeMs: 1 }, { timeMs: 2, values: { x: 3 } }],
+    })
+    buffer.acknowledged(next)
+    expect(buffer.next()).toBeUndefined()
+    await buffer.close()
+  })
+
+  test('survives the end of the program: the old boot’s first, under the same numbers, then its own', async () => {
+    const before = open('a')
+    before.add({ timeMs: 1, values: { x: 1 } })
+    await before.more(never)
+    before.acknowledged(before.next()!)
+    before.add({ timeMs: 2, values: { x: 2 } })
+    await before.close()
+    const after = open('b')
+    after.add({ timeMs: 3, values: { x: 3 } })
+    await after.more(never)
+    expect(after.next()).toMatchObject({ bootId: 'a', firstSeq: 2, readings: 1 })
+    after.acknowledged(after.next()!)
+    await after.more(never)
+    expect(after.next()).toMatchObject({ bootId: 'b', firstSeq: 1, samples: [{ values: { x: 3 } }] })
+    await after.close()
+  })
+
+  test('without room the oldest give way, and a statement says which, before the rest', async () => {
+    const buffer = open('a', 4_000)
+    for (let second = 1; second <= 200; second++) {
+      buffer.add({ timeMs: second, values: { x: second, y: 0 } })
+      // Each on disk by itself, so that files fill one after the other.
+      await buffer.written()
+    }
+    expect(buffer.bytes).toBeLessThanOrEqual(4_600)
+    const statement = buffer.next()!
+    expect(statement).toMatchObject({ kind: 'expired', range: { bootId: 'a', seq: 1 } })
+    const expired = statement.kind === 'expired' ? statement.range.count : 0
+    await buffer.close()
+    // Also the next program states it.
+    const again = open('b', 4_000)
+    expect(again.next()).toEqual(statement)
+    again.acknowledged(again.next()!)
+    let seq = expired + 1
+    for (let next = again.next(); next?.kind === 'samples'; next = again.next()) {
+      expect(next.firstSeq).toBe(seq)
+      seq += next.readings
+      again.acknowledged(next)
+    }
+    expect(seq).toBe(401)
+    await again.close()
+  })
+})
