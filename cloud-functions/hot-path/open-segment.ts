@@ -45,9 +45,11 @@ export function encodeSegment(segment: Segment): Uint8Array {
   writer.text(segment.bootId)
   writer.uint(segment.firstSeq)
   writer.uint(segment.series.size)
+  let previousTimesMs: readonly number[] | undefined
   for (const series of segment.series.values()) {
     writer.text(series.signal)
-    writeColumns(writer, series, segment.openedMs)
+    writeColumns(writer, series, { timeMs: segment.openedMs, seq: segment.firstSeq, previousTimesMs })
+    previousTimesMs = series.timesMs
   }
   return writer.finish()
 }
@@ -56,10 +58,14 @@ export function decodeSegment(bytes: Uint8Array): Segment {
   const reader = new ByteReader(bytes)
   const openedMs = reader.uint()
   const segment = openSegment(reader.text(), reader.uint(), openedMs)
+  let previousTimesMs: readonly number[] | undefined
   for (let count = reader.count(); count > 0; count--) {
-    const series = { signal: reader.text(), ...readColumns(reader, openedMs) }
-    segment.series.set(series.signal, series)
-    segment.readings += series.values.length
+    const signal = reader.text()
+    const { timesMs, seqs, values } = readColumns(reader, { timeMs: openedMs, seq: segment.firstSeq, previousTimesMs })
+    // An open segment grows on: its columns are its own.
+    segment.series.set(signal, { signal, timesMs: [...timesMs], seqs: [...seqs], values: [...values] })
+    segment.readings += values.length
+    previousTimesMs = timesMs
   }
   return segment
 }

@@ -10,6 +10,12 @@ import type { ByteReader, ByteWriter } from './varint.ts'
 const decimalsMax = 9
 /** In place of the number of decimals: the values follow as doubles. */
 const rawDoubles = 15
+const scaledMax = 2 ** 51
+
+/** The byte before the columns: decimals in the low bits, and what follows. */
+const decimalsMask = 0x0f
+const sameTimesFlag = 0x10
+export const filteredFlag = 0x20
 
 /** Values as integers of the fewest decimals that represent each of them exactly; grows to the longest series seen. */
 let scaled = new Float64Array(1024)
@@ -17,52 +23,73 @@ let scaled = new Float64Array(1024)
 /** Fills `scaled` and returns the number of decimals, or `rawDoubles`. */
 function scaleExactly(values: readonly number[]): number {
   if (scaled.length < values.length) scaled = new Float64Array(values.length * 2)
-  let decimals = 0
   let factor = 1
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!
-    let integer = Math.round(value * factor)
-    // 2^51 leaves room for the difference of two of them. -0 has no integer form.
-    while (integer / factor !== value || integer > 2 ** 51 || integer < -(2 ** 51) || Object.is(value, -0)) {
-      if (++decimals > decimalsMax || Object.is(value, -0)) return rawDoubles
-      factor = 10 ** decimals
-      integer = Math.round(value * factor)
-      // Those before it need the same number of decimals; they stay exact.
-      for (let j = 0; j < i; j++) scaled[j] = Math.round(values[j]! * factor)
-    }
-    scaled[i] = integer
-  }
-  // More decimals may have carried an earlier value beyond the limit, or off its last digit.
-  for (let i = 0; i < values.length; i++) if (scaled[i]! / factor !== values[i] || Math.abs(scaled[i]!) > 2 ** 51) return rawDoubles
-  return decimals
+  // Too few decimals are noticed at the first value that has more, usually the very first.
+  for (let decimals = 0; decimals <= decimalsMax; decimals++, factor *= 10) if (fits(values, factor)) return decimals
+  return rawDoubles
 }
 
-export type Columns = { readonly timesMs: number[]; readonly seqs: number[]; readonly values: number[] }
+function fits(values: readonly number[], factor: number): boolean {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!
+    const integer = Math.round(value * factor)
+    // 2^51 leaves room for the difference of two of them. -0 has no integer form.
+    if (integer / factor !== value || integer > scaledMax || integer < -scaledMax || (integer === 0 && Object.is(value, -0))) return false
+    scaled[i] = integer
+  }
+  return true
+}
 
-/** `timesMs` and `seqs` must be integers; `values` finite. */
-export function writeColumns(writer: ByteWriter, { timesMs, seqs, values }: Columns, baseTimeMs: number): void {
+export type Columns = { readonly timesMs: readonly number[]; readonly seqs: readonly number[]; readonly values: readonly number[] }
+
+/** What the columns are written against: the same for writing and reading. */
+export type ColumnBase = {
+  readonly timeMs: number
+  readonly seq: number
+  /** Times of the series before it, which most sensors of one device share. */
+  readonly previousTimesMs: readonly number[] | undefined
+}
+
+/** `timesMs` and `seqs` must be integers; `values` finite. @param flags of the caller, kept in the byte before the columns */
+export function writeColumns(writer: ByteWriter, { timesMs, seqs, values }: Columns, base: ColumnBase, flags = 0): void {
   const count = values.length
-  writer.uint(count)
-  if (count === 0) return
-  writer.deltasOfDeltas(timesMs, count, baseTimeMs)
-  writer.deltasOfDeltas(seqs, count, 0)
   const decimals = scaleExactly(values)
-  writer.byte(decimals)
+  const hasSameTimes = base.previousTimesMs !== undefined && areEqual(timesMs, base.previousTimesMs)
+  writer.byte(decimals | (hasSameTimes ? sameTimesFlag : 0) | flags)
+  if (!hasSameTimes) {
+    writer.uint(count)
+    writer.deltasOfDeltas(timesMs, count, base.timeMs)
+  }
+  writer.deltasOfDeltas(seqs, count, base.seq)
   if (decimals === rawDoubles) for (const value of values) writer.float64(value)
   else writer.deltas(scaled, count)
 }
 
-export function readColumns(reader: ByteReader, baseTimeMs: number): Columns {
-  // Every value takes a byte at least, so a lying count cannot allocate more than the message holds.
-  const count = reader.count()
-  if (count > telemetryLimits.readingsMax) throw new MalformedTelemetryError('too-large', `a series of ${count} readings`)
-  if (count === 0) return { timesMs: [], seqs: [], values: [] }
-  const timesMs = reader.deltasOfDeltas(count, baseTimeMs)
-  const seqs = reader.deltasOfDeltas(count, 0)
-  const decimals = reader.byte()
+function areEqual(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+export function readColumns(reader: ByteReader, base: ColumnBase): Columns & { readonly flags: number } {
+  const head = reader.byte()
+  let timesMs: readonly number[]
+  if (head & sameTimesFlag) {
+    if (!base.previousTimesMs) throw new MalformedTelemetryError('malformed-batch', 'the first series has no times')
+    timesMs = base.previousTimesMs
+  } else {
+    // Every value takes a byte at least, so a lying count cannot allocate more than the message holds.
+    const count = reader.count()
+    if (count > telemetryLimits.readingsMax) throw new MalformedTelemetryError('too-large', `a series of ${count} readings`)
+    timesMs = reader.deltasOfDeltas(count, base.timeMs)
+  }
+  const count = timesMs.length
+  if (count > reader.remaining) throw new MalformedTelemetryError('malformed-batch', 'the batch ends in the middle')
+  const seqs = reader.deltasOfDeltas(count, base.seq)
+  const decimals = head & decimalsMask
   if (decimals !== rawDoubles && decimals > decimalsMax) throw new MalformedTelemetryError('malformed-batch', `${decimals} decimals`)
   const values = decimals === rawDoubles ? reader.float64s(count) : reader.deltas(count, 10 ** decimals)
-  for (let i = 0; i < count; i++)
-    if (!Number.isFinite(values[i])) throw new MalformedTelemetryError('not-finite', 'a value is NaN or infinite')
-  return { timesMs, seqs, values }
+  if (decimals === rawDoubles && !values.every(Number.isFinite))
+    throw new MalformedTelemetryError('not-finite', 'a value is NaN or infinite')
+  return { timesMs, seqs, values, flags: head & ~(decimalsMask | sameTimesFlag) }
 }

@@ -86,9 +86,11 @@ function collectNumbers(row: Record<string, unknown>, timeMs: number, prefix: st
   }
 }
 
+type GrowingSeries = { signal: string; timesMs: number[]; seqs: number[]; values: number[]; unit?: string }
+
 /** Sorts readings into series while numbering them in the order they come. */
 export class SeriesCollector {
-  readonly #series = new Map<string, Series>()
+  readonly #series = new Map<string, GrowingSeries>()
   readonly #firstSeq: number
   count = 0
 

@@ -7,7 +7,7 @@
  *     block = deviceId, word bootId, word modelId, fromSeq, toSeq-fromSeq, receivedSeq-toSeq, series…, rejected…
  */
 import { crc32 } from './crc32.ts'
-import { readColumns, writeColumns } from './columns.ts'
+import { filteredFlag, readColumns, writeColumns } from './columns.ts'
 import { MalformedTelemetryError } from './malformed.ts'
 import { readingCount, telemetryLimits } from './telemetry.ts'
 import type { Compression, DeviceBlock, FilteredSummary, RejectedRange, Series } from './telemetry.ts'
@@ -110,11 +110,12 @@ function writeBlock(writer: ByteWriter, block: DeviceBlock, words: ReadonlyMap<s
   writer.uint(block.toSeq + 1 - block.fromSeq)
   writer.uint(block.receivedSeq - block.toSeq)
   writer.uint(block.series.length)
+  let previousTimesMs: readonly number[] | undefined
   for (const series of block.series) {
     word(series.signal)
-    writeColumns(writer, series, baseTimeMs)
-    writer.uint(series.filtered?.count ?? 0)
+    writeColumns(writer, series, { timeMs: baseTimeMs, seq: block.fromSeq, previousTimesMs }, series.filtered ? filteredFlag : 0)
     if (series.filtered) writeFiltered(writer, series.filtered, baseTimeMs)
+    previousTimesMs = series.timesMs
   }
   writer.uint(block.rejected.length)
   for (const range of block.rejected) {
@@ -125,6 +126,7 @@ function writeBlock(writer: ByteWriter, block: DeviceBlock, words: ReadonlyMap<s
 }
 
 function writeFiltered(writer: ByteWriter, filtered: FilteredSummary, baseTimeMs: number): void {
+  writer.uint(filtered.count)
   writer.int(filtered.lastTimeMs - baseTimeMs)
   writer.float64(filtered.min)
   writer.float64(filtered.max)
@@ -144,14 +146,17 @@ function readBlock(reader: ByteReader, words: readonly string[], baseTimeMs: num
   const toSeq = fromSeq + reader.uint() - 1
   const receivedSeq = toSeq + reader.uint()
   const series: Series[] = []
+  let previousTimesMs: readonly number[] | undefined
   for (let count = reader.count(); count > 0; count--) {
     const signal = word()
     if (signal.length > telemetryLimits.signalNameCharsMax)
       throw new MalformedTelemetryError('malformed-batch', 'a signal name is too long')
-    const columns = readColumns(reader, baseTimeMs)
-    const filteredReadings = reader.uint()
+    const { flags, timesMs, seqs, values } = readColumns(reader, { timeMs: baseTimeMs, seq: fromSeq, previousTimesMs })
+    previousTimesMs = timesMs
     series.push(
-      filteredReadings > 0 ? { signal, ...columns, filtered: readFiltered(reader, filteredReadings, baseTimeMs) } : { signal, ...columns },
+      flags & filteredFlag
+        ? { signal, timesMs, seqs, values, filtered: readFiltered(reader, baseTimeMs) }
+        : { signal, timesMs, seqs, values },
     )
   }
   const rejected: RejectedRange[] = []
@@ -161,7 +166,8 @@ function readBlock(reader: ByteReader, words: readonly string[], baseTimeMs: num
   return { deviceId, bootId, modelId, fromSeq, toSeq, receivedSeq, series, rejected }
 }
 
-function readFiltered(reader: ByteReader, count: number, baseTimeMs: number): FilteredSummary {
+function readFiltered(reader: ByteReader, baseTimeMs: number): FilteredSummary {
+  const count = reader.uint()
   const lastTimeMs = baseTimeMs + reader.int()
   const [min, max, mean] = [reader.float64(), reader.float64(), reader.float64()]
   if (![min, max, mean].every(Number.isFinite)) throw new MalformedTelemetryError('not-finite', 'a filtered summary is NaN or infinite')

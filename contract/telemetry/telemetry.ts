@@ -7,9 +7,9 @@
 export type Series = {
   readonly signal: string
   /** Event times, milliseconds since 1970. */
-  readonly timesMs: number[]
-  readonly seqs: number[]
-  readonly values: number[]
+  readonly timesMs: readonly number[]
+  readonly seqs: readonly number[]
+  readonly values: readonly number[]
   /** Unit the sender named, before it is brought to that of the device model. */
   readonly unit?: string
   /** What the edge held back of this signal in the block's range, so that statistics stay unbiased. */

@@ -7,8 +7,11 @@ const varintBytesMax = 9
 const utf8Encoder = new TextEncoder()
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true })
 
+/** A packed message fits without growing. */
+const bytesAtFirst = 8_192
+
 export class ByteWriter {
-  #bytes = new Uint8Array(1024)
+  #bytes = new Uint8Array(bytesAtFirst)
   length = 0
 
   byte(value: number): void {
@@ -18,37 +21,33 @@ export class ByteWriter {
 
   uint(value: number): void {
     this.#reserve(varintBytesMax)
-    this.#putUint(value)
-  }
-
-  #putUint(value: number): void {
-    let rest = value
-    while (rest >= 0x80) {
-      this.#bytes[this.length++] = (rest % 0x80) | 0x80
-      rest = Math.floor(rest / 0x80)
-    }
-    this.#bytes[this.length++] = rest
+    this.length = putUint(this.#bytes, this.length, value)
   }
 
   int(value: number): void {
-    // Zigzag without 32-bit operators: times and scaled values exceed them.
-    this.uint(value < 0 ? -2 * value - 1 : 2 * value)
+    this.#reserve(varintBytesMax)
+    this.length = putInt(this.#bytes, this.length, value)
   }
 
   /** Differences between neighbours, the first against 0. A byte each while they stay below 64. */
   deltas(column: ArrayLike<number>, count: number): void {
     this.#reserve(count * varintBytesMax)
+    const bytes = this.#bytes
+    let at = this.length
     let previous = 0
     for (let i = 0; i < count; i++) {
       const value = column[i]!
-      this.#putInt(value - previous)
+      at = putInt(bytes, at, value - previous)
       previous = value
     }
+    this.length = at
   }
 
   /** Differences of differences; a run of zeros, which even spacing is, costs two bytes however long it is. */
   deltasOfDeltas(column: ArrayLike<number>, count: number, base: number): void {
     this.#reserve(count * varintBytesMax)
+    const bytes = this.#bytes
+    let at = this.length
     let previous = base
     let delta = 0
     let zeros = 0
@@ -57,33 +56,14 @@ export class ByteWriter {
       const step = value - previous
       if (step === delta) zeros++
       else {
-        if (zeros > 0) this.#putZeros(zeros)
+        if (zeros > 0) at = putZeros(bytes, at, zeros)
         zeros = 0
-        this.#putInt(step - delta)
+        at = putInt(bytes, at, step - delta)
         delta = step
       }
       previous = value
     }
-    if (zeros > 0) this.#putZeros(zeros)
-  }
-
-  #putZeros(count: number): void {
-    this.#bytes[this.length++] = 0
-    this.#putUint(count - 1)
-  }
-
-  /** Room must be reserved. */
-  #putInt(value: number): void {
-    if (value > -0x4000_0000 && value < 0x4000_0000) {
-      let rest = (value << 1) ^ (value >> 31)
-      while (rest >= 0x80) {
-        this.#bytes[this.length++] = (rest & 0x7f) | 0x80
-        rest >>>= 7
-      }
-      this.#bytes[this.length++] = rest
-    } else {
-      this.#putUint(value < 0 ? -2 * value - 1 : 2 * value)
-    }
+    this.length = zeros > 0 ? putZeros(bytes, at, zeros) : at
   }
 
   float64(value: number): void {
@@ -126,6 +106,44 @@ export class ByteWriter {
   }
 }
 
+// Functions over the bytes themselves: the columns are written and read a value at a time, millions a second.
+
+function putUint(bytes: Uint8Array, start: number, value: number): number {
+  let at = start
+  let rest = value
+  while (rest >= 0x80) {
+    bytes[at++] = (rest % 0x80) | 0x80
+    rest = Math.floor(rest / 0x80)
+  }
+  bytes[at++] = rest
+  return at
+}
+
+/** Zigzag. */
+function putInt(bytes: Uint8Array, start: number, value: number): number {
+  if (value > -0x4000_0000 && value < 0x4000_0000) {
+    let rest = (value << 1) ^ (value >> 31)
+    if (rest < 0x80) {
+      bytes[start] = rest
+      return start + 1
+    }
+    let at = start
+    while (rest >= 0x80) {
+      bytes[at++] = (rest & 0x7f) | 0x80
+      rest >>>= 7
+    }
+    bytes[at++] = rest
+    return at
+  }
+  // Without 32-bit operators: times and scaled values exceed them.
+  return putUint(bytes, start, value < 0 ? -2 * value - 1 : 2 * value)
+}
+
+function putZeros(bytes: Uint8Array, start: number, count: number): number {
+  bytes[start] = 0
+  return putUint(bytes, start + 1, count - 1)
+}
+
 export class ByteReader {
   readonly #bytes: Uint8Array
   readonly #end: number
@@ -162,6 +180,11 @@ export class ByteReader {
   }
 
   int(): number {
+    const first = this.position < this.#end ? this.#bytes[this.position]! : 0x80
+    if (first < 0x80) {
+      this.position++
+      return (first >>> 1) ^ -(first & 1)
+    }
     const zigzag = this.uint()
     return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2
   }
@@ -169,11 +192,29 @@ export class ByteReader {
   /** What `deltas` wrote, divided by `divisor`. */
   deltas(count: number, divisor: number): number[] {
     const column: number[] = []
+    const bytes = this.#bytes
+    const end = this.#end
+    let at = this.position
     let value = 0
     for (let i = 0; i < count; i++) {
-      value += this.#takeInt()
+      // Most are one byte or two.
+      const first = at < end ? bytes[at]! : 0x80
+      const second = at + 1 < end ? bytes[at + 1]! : 0x80
+      if (first < 0x80) {
+        value += (first >>> 1) ^ -(first & 1)
+        at++
+      } else if (second < 0x80) {
+        const zigzag = (first & 0x7f) | (second << 7)
+        value += (zigzag >>> 1) ^ -(zigzag & 1)
+        at += 2
+      } else {
+        this.position = at
+        value += this.int()
+        at = this.position
+      }
       column.push(value / divisor)
     }
+    this.position = at
     return column
   }
 
@@ -183,7 +224,7 @@ export class ByteReader {
     let value = base
     let delta = 0
     for (let i = 0; i < count; ) {
-      const change = this.#takeInt()
+      const change = this.int()
       let times = 1
       if (change === 0) times += this.uint()
       else delta += change
@@ -193,16 +234,6 @@ export class ByteReader {
       if (!Number.isSafeInteger(value)) throw new MalformedTelemetryError('malformed-batch', 'a column leaves the safe integers')
     }
     return column
-  }
-
-  #takeInt(): number {
-    // Most are one byte.
-    const first = this.position < this.#end ? this.#bytes[this.position]! : 0x80
-    if (first < 0x80) {
-      this.position++
-      return (first >>> 1) ^ -(first & 1)
-    }
-    return this.int()
   }
 
   float64(): number {
