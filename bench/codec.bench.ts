@@ -33,6 +33,7 @@ function plantBlocks(): { blocks: DeviceBlock[]; messages: string[] } {
       toSeq: seq,
       receivedSeq: seq,
       series: [...series.values()],
+      filtered: 0,
       rejected: [],
     }
   })

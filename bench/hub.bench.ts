@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Connection } from '../contract/connection.ts'
 import { sharedAccessSignature } from '../device-sim/device-credentials.ts'
 import { HubRegistry } from '../device-sim/hub-registry.ts'
-import { Helper, cpuSeconds, residentBytes } from './hub/process.ts'
+import { Helper, cpuSeconds, residentBytes } from './process.ts'
 import { median, printHeader, printRow } from './measure.ts'
 
 const root = new URL('..', import.meta.url).pathname
@@ -114,10 +114,10 @@ const cloud = await startCloud('cloud')
 try {
   const ca = caOf(cloud)
   const clients = await credentials(cloud, connections)
-  const load = new Helper('./mqtt-load.ts', { port: portOf(cloud), ca, window: 20, bodyBytes: 200, clients })
+  const load = new Helper('./hub/mqtt-load.ts', { port: portOf(cloud), ca, window: 20, bodyBytes: 200, clients })
   await load.next()
   const mosquitto = await startMosquitto(dirname(cloud.connection.ca!), 18_883)
-  const peer = mosquitto && new Helper('./mqtt-load.ts', { port: 18_883, ca, window: 20, bodyBytes: 200, clients })
+  const peer = mosquitto && new Helper('./hub/mqtt-load.ts', { port: 18_883, ca, window: 20, bodyBytes: 200, clients })
   await peer?.next()
   for (let round = 0; round < warmUpRounds; round++) {
     await ingest(load, cloud.pid)
@@ -145,7 +145,7 @@ try {
   const [server, client] = [[] as number[], [] as number[]]
   for (let round = 0; round < rounds; round++) {
     // A reader of its own each time: closing one in the midst of a stream is not what is measured.
-    const consumer = new Helper('./consumer.ts', { connectionString: cloud.connection.eventHub })
+    const consumer = new Helper('./hub/consumer.ts', { connectionString: cloud.connection.eventHub })
     await consumer.next()
     const before = cpuSeconds(cloud.pid)
     consumer.tell({ events: messagesPerRound })
@@ -165,11 +165,11 @@ const idle = await startCloud('idle')
 try {
   const ca = caOf(idle)
   const clients = await credentials(idle, idleConnections)
-  const bare = new Helper('./bare-tls.ts', { directory: dirname(idle.connection.ca!) })
+  const bare = new Helper('./hub/bare-tls.ts', { directory: dirname(idle.connection.ca!) })
   const { port } = await bare.next<{ port: number }>()
   const memory = async (pid: number, options: { port: number; clients: typeof clients }) => {
     const before = residentBytes(pid)
-    const load = new Helper('./idle-load.ts', { ca, count: idleConnections, ...options })
+    const load = new Helper('./hub/idle-load.ts', { ca, count: idleConnections, ...options })
     await load.next()
     // What the handshakes left behind is collected within some seconds.
     await delay(5_000)

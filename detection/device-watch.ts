@@ -67,15 +67,24 @@ export type WatchedReading = {
 /**
  * Folds one reading into the watch and returns what happened to alerts, usually nothing.
  * @param nowMs time for the events: when the hub took the message, so that a replay writes the same
+ * @param limitsOnly what is unusual was told by whoever saw every reading; here it is learned, and only limits speak
  */
-export function watchReading(watch: DeviceWatch, reading: WatchedReading, model: DeviceModel | undefined, nowMs: number): DetectedEvent[] {
+export function watchReading(
+  watch: DeviceWatch,
+  reading: WatchedReading,
+  model: DeviceModel | undefined,
+  nowMs: number,
+  limitsOnly = false,
+): DetectedEvent[] {
   const signal = signalOf(watch, reading.signal)
   const verdict = observe(signal.state, reading.timeMs, reading.value, model?.signals[reading.signal]?.deadband ?? 0)
   if (verdict.kind === 'late') return []
   const limit = crossedLimit(model, reading)
   if (verdict.kind === 'adopted' && !limit) return endEpisode(watch, signal, 'adopted-as-normal', nowMs)
   const isWatched = model?.signals[reading.signal]?.watch !== 'limits'
-  const isAbnormal = limit !== undefined || (verdict.kind === 'anomaly' && isWatched)
+  const isUnusual = verdict.kind === 'anomaly' && isWatched
+  if (limitsOnly && isUnusual && !limit) return []
+  const isAbnormal = limit !== undefined || isUnusual
   if (isAbnormal) return onAbnormal(watch, signal, reading, model, verdict, limit, nowMs)
   // Between the thresholds an open episode goes on, and a pending one does not grow: hysteresis.
   if (verdict.kind === 'doubtful' && isWatched) {

@@ -10,11 +10,17 @@ export type SeriesContext = {
   /** Readings up to this seq were watched before, or stand in a summary that was. */
   readonly afterSeq: number
   readonly model: DeviceModel | undefined
+  /** Whoever saw every reading has judged them: here only limits speak. */
+  readonly limitsOnly?: boolean
   /** Time for the events: when the hub took the message, so that a replay writes the same. */
   readonly nowMs: number
 }
 
-export function watchSeries(watch: DeviceWatch, series: Series, { bootId, afterSeq, model, nowMs }: SeriesContext): DetectedEvent[] {
+export function watchSeries(
+  watch: DeviceWatch,
+  series: Series,
+  { bootId, afterSeq, model, nowMs, limitsOnly = false }: SeriesContext,
+): DetectedEvent[] {
   const { signal, timesMs, seqs, values, filtered } = series
   const events: DetectedEvent[] = []
   const calm = () => filtered && events.push(...watchFiltered(watch, signal, filtered.lastTimeMs, filtered.mean, model, nowMs))
@@ -22,7 +28,8 @@ export function watchSeries(watch: DeviceWatch, series: Series, { bootId, afterS
   if (isFilteredFirst) calm()
   for (let i = 0; i < values.length; i++) {
     const seq = seqs[i]!
-    if (seq > afterSeq) events.push(...watchReading(watch, { signal, bootId, seq, timeMs: timesMs[i]!, value: values[i]! }, model, nowMs))
+    if (seq > afterSeq)
+      events.push(...watchReading(watch, { signal, bootId, seq, timeMs: timesMs[i]!, value: values[i]! }, model, nowMs, limitsOnly))
   }
   if (!isFilteredFirst) calm()
   return events

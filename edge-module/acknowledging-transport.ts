@@ -32,6 +32,7 @@ function holdingProvider(onDelivery: (delivery: Delivery | undefined) => void) {
 
 export class AcknowledgingMqtt extends iotMqtt.Mqtt {
   readonly #deliveries = new WeakMap<Message, Delivery>()
+  readonly #acknowledgements: (Delivery & { readonly bytes: Buffer })[] = []
 
   constructor(authenticationProvider: AuthenticationProvider) {
     let arriving: Delivery | undefined
@@ -46,8 +47,18 @@ export class AcknowledgingMqtt extends iotMqtt.Mqtt {
   override complete(message: Message, done?: (error?: Error, result?: results.MessageCompleted) => void): void {
     const delivery = this.#deliveries.get(message)
     this.#deliveries.delete(message)
-    // PUBACK [MQTT-3.4]
-    if (delivery?.stream.writable) delivery.stream.write(Buffer.of(0x40, 2, delivery.messageId >> 8, delivery.messageId & 0xff))
+    if (delivery) {
+      // PUBACK [MQTT-3.4]
+      if (this.#acknowledgements.push({ ...delivery, bytes: Buffer.of(0x40, 2, delivery.messageId >> 8, delivery.messageId & 0xff) }) === 1)
+        process.nextTick(() => this.#sendAcknowledgements())
+    }
     done?.()
+  }
+
+  /** What is completed in one turn is acknowledged by one write. */
+  #sendAcknowledgements(): void {
+    const waiting = this.#acknowledgements.splice(0)
+    const stream = waiting.at(-1)?.stream
+    if (stream?.writable) stream.write(Buffer.concat(waiting.filter((one) => one.stream === stream).map(({ bytes }) => bytes)))
   }
 }

@@ -24,6 +24,7 @@ import type { Configuration } from './configuration.ts'
 import { newEdgeDevice, newEdgeSignal } from './edge-devices.ts'
 import type { EdgeDevice, EdgeSignal, EdgeState } from './edge-devices.ts'
 import { filterReading, heldReading, newFilterState } from './filters.ts'
+import { addSummary, holdBack, takeStatement } from './held-back.ts'
 import { OpenBatch, toDeviceBlock } from './open-batch.ts'
 import type { OpenBlock } from './open-batch.ts'
 import { Troubles } from './troubles.ts'
@@ -128,6 +129,7 @@ export class EdgeCore {
           if (seq + shift > device.appliedSeq) this.#batch.reject(block, { seq: seq + shift, count: 1, reason: 'too-many-signals' })
       }
     }
+    block.filtered += decoded.filtered
     for (const range of decoded.rejected) this.#batch.reject(block, { ...range, seq: range.seq + shift })
     if (isCrowded) this.troubles.note(device.deviceId, 'too-many-signals', arrivedMs)
     block.toSeq = toSeq
@@ -149,7 +151,7 @@ export class EdgeCore {
       const value = values[i]!
       this.readingsTaken++
       if (isFlooding) {
-        this.#batch.holdBack(series, summaryOf(timeMs, value))
+        this.#holdBack(block, signal, timeMs, value, arrivedMs)
         continue
       }
       const events = watchReading(device.raw, { signal: name, bootId: block.bootId, seq, timeMs, value }, model, arrivedMs)
@@ -161,15 +163,20 @@ export class EdgeCore {
       if (!isUnsure && signal.openReadings > 0) signal.openReadings--
       if (before && sendHeld) this.#batch.pass(series, before.timeMs, before.seq, before.value)
       // What a newer reading has taken the place of is no corner: now it is counted, unless an earlier block has done so.
-      else if (before && before.seq >= block.fromSeq) this.#batch.holdBack(series, summaryOf(before.timeMs, before.value))
+      else if (before && before.seq >= block.fromSeq) this.#holdBack(block, signal, before.timeMs, before.value, arrivedMs)
       if (send) this.#batch.pass(series, timeMs, seq, value)
-      else if (heldReading(signal.filter)?.seq !== seq) this.#batch.holdBack(series, summaryOf(timeMs, value))
+      else if (heldReading(signal.filter)?.seq !== seq) this.#holdBack(block, signal, timeMs, value, arrivedMs)
     }
     const newestMs = timesMs.at(-1)
     if (newestMs !== undefined && newestMs > arrivedMs + edgeLimits.clockAheadMs)
       this.troubles.note(device.deviceId, 'clock-ahead', arrivedMs)
     // A gateway below this one has filtered already: its statement goes on.
-    if (filtered) this.#batch.holdBack(series, filtered)
+    if (filtered) addSummary(signal.heldBack, filtered, arrivedMs)
+  }
+
+  #holdBack(block: OpenBlock, { heldBack }: EdgeSignal, timeMs: number, value: number, nowMs: number): void {
+    block.filtered++
+    holdBack(heldBack, timeMs, value, nowMs)
   }
 
   #reject(deviceId: string, message: TelemetryMessage, reason: string): void {
@@ -239,9 +246,10 @@ export class EdgeCore {
   }
 
   #settleHeld(device: EdgeDevice, block: OpenBlock): void {
-    for (const [name, series] of block.series) {
-      const held = heldReading(device.signals.get(name)!.filter)
-      if (held && held.seq >= block.fromSeq && held.seq <= block.toSeq) this.#batch.holdBack(series, summaryOf(held.timeMs, held.value))
+    for (const name of block.series.keys()) {
+      const signal = device.signals.get(name)!
+      const held = heldReading(signal.filter)
+      if (held && held.seq >= block.fromSeq && held.seq <= block.toSeq) this.#holdBack(block, signal, held.timeMs, held.value, held.timeMs)
     }
   }
 
@@ -275,7 +283,7 @@ export class EdgeCore {
     const blocks = [...newest].map(([deviceId, signals]): DeviceBlock => {
       const series = [...signals].map(([signal, { timeMs, value }]): Series => ({ signal, timesMs: [timeMs], seqs: [0], values: [value] }))
       const { modelId = '', bootId = '' } = this.state.devices.get(deviceId) ?? {}
-      return { deviceId, bootId, modelId, fromSeq: 1, toSeq: 0, receivedSeq: 0, series, rejected: [] }
+      return { deviceId, bootId, modelId, fromSeq: 1, toSeq: 0, receivedSeq: 0, series, filtered: 0, rejected: [] }
     })
     return { cutAtMs: nowMs, blocks }
   }
@@ -283,7 +291,10 @@ export class EdgeCore {
   /** Ends the batch and begins the next. What the cloud will make of it is watched here as it will be there. */
   cut(nowMs: number): PackedBatch {
     for (const device of this.state.devices.values()) this.#endBlock(device)
-    const blocks = this.#batch.take().map((block) => toDeviceBlock(block))
+    const blocks = this.#batch.take().map((block) => {
+      const { signals } = this.state.devices.get(block.deviceId)!
+      return toDeviceBlock(block, (signal) => takeStatement(signals.get(signal)!.heldBack, nowMs))
+    })
     for (const block of blocks) {
       const device = this.state.devices.get(block.deviceId)!
       const model = deviceModel(block.modelId)
@@ -307,8 +318,6 @@ type SeriesContext = {
   readonly arrivedMs: number
   readonly isFlooding: boolean
 }
-
-const summaryOf = (timeMs: number, value: number) => ({ count: 1, min: value, max: value, mean: value, lastTimeMs: timeMs })
 
 function rejectedMessage(message: TelemetryMessage, reason: string, detail: string): RejectedMessage {
   return { deviceId: message.deviceId ?? '', reason, detail, body: message.body, contentType: message.contentType }

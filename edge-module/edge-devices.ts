@@ -6,9 +6,13 @@ import type { DeviceWatch } from '../detection/device-watch.ts'
 import { readWatch, writeWatch } from '../detection/watch-bytes.ts'
 import { filterStateLength, newFilterState } from './filters.ts'
 import type { FilterState, SignalRule } from './filters.ts'
+import { heldBackLength, newHeldBack } from './held-back.ts'
+import type { HeldBack } from './held-back.ts'
 
 export type EdgeSignal = {
   readonly filter: FilterState
+  /** Held back since the cloud was last told. */
+  readonly heldBack: HeldBack
   /** Readings that still pass whatever the filter says. */
   openReadings: number
   /** Looked up when first needed, and again after a change of configuration or model. */
@@ -54,7 +58,7 @@ export function newEdgeDevice(deviceId: string, bootId: string): EdgeDevice {
 }
 
 export function newEdgeSignal(): EdgeSignal {
-  return { filter: newFilterState(), openReadings: 0, rule: undefined }
+  return { filter: newFilterState(), heldBack: newHeldBack(), openReadings: 0, rule: undefined }
 }
 
 const version = 1
@@ -80,7 +84,10 @@ export function encodeEdgeState({ unstampedBoot, devices }: EdgeState): Uint8Arr
       signals: [...signals].map(([signal, { openReadings }]) => ({ signal, openReadings })),
     }
     writer.text(JSON.stringify(stored))
-    for (const { filter } of signals.values()) writer.raw(new Uint8Array(filter.buffer))
+    for (const { filter, heldBack } of signals.values()) {
+      writer.raw(new Uint8Array(filter.buffer))
+      writer.raw(new Uint8Array(heldBack.buffer))
+    }
     writeWatch(writer, raw)
     writeWatch(writer, filtered)
   }
@@ -101,7 +108,8 @@ export function decodeEdgeState(bytes: Uint8Array): EdgeState {
       signals: new Map(
         signals.map(({ signal, openReadings }) => {
           const filter = new Float64Array(reader.take(filterStateLength * 8).slice().buffer)
-          return [signal, { filter, openReadings, rule: undefined }]
+          const heldBack = new Float64Array(reader.take(heldBackLength * 8).slice().buffer)
+          return [signal, { filter, heldBack, openReadings, rule: undefined }]
         }),
       ),
       raw: readWatch(reader, stored.deviceId),

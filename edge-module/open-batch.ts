@@ -1,7 +1,7 @@
 /** The batch being filled: what was passed, what was held back, what was set aside, in blocks without a hole. */
 import type { DeviceBlock, FilteredSummary, RejectedRange, Series } from '../contract/telemetry/telemetry.ts'
 
-export type OpenSeries = { timesMs: number[]; seqs: number[]; values: number[]; filtered: FilteredSummary | undefined }
+export type OpenSeries = { timesMs: number[]; seqs: number[]; values: number[] }
 
 export type OpenBlock = {
   readonly deviceId: string
@@ -10,11 +10,13 @@ export type OpenBlock = {
   readonly fromSeq: number
   toSeq: number
   readonly series: Map<string, OpenSeries>
+  /** Readings held back. */
+  filtered: number
   readonly rejected: RejectedRange[]
 }
 
 /** Rough bytes of each part, before the module learns from what came out; only their ratios matter. */
-const bytesOf = { block: 14, series: 7, summary: 27, reading: 3.3, rejected: 4 } as const
+const bytesOf = { block: 14, series: 5, reading: 3.3, rejected: 4 } as const
 
 export class OpenBatch {
   #blocks: OpenBlock[] = []
@@ -33,7 +35,7 @@ export class OpenBatch {
   }
 
   begin(deviceId: string, bootId: string, modelId: string, fromSeq: number): OpenBlock {
-    const block: OpenBlock = { deviceId, bootId, modelId, fromSeq, toSeq: fromSeq - 1, series: new Map(), rejected: [] }
+    const block: OpenBlock = { deviceId, bootId, modelId, fromSeq, toSeq: fromSeq - 1, series: new Map(), filtered: 0, rejected: [] }
     this.#current.set(deviceId, block)
     this.#blocks.push(block)
     this.roughBytes += bytesOf.block + deviceId.length
@@ -43,24 +45,18 @@ export class OpenBatch {
   seriesOf(block: OpenBlock, signal: string): OpenSeries {
     let series = block.series.get(signal)
     if (!series) {
-      block.series.set(signal, (series = { timesMs: [], seqs: [], values: [], filtered: undefined }))
-      this.roughBytes += bytesOf.series
+      block.series.set(signal, (series = { timesMs: [], seqs: [], values: [] }))
     }
     return series
   }
 
   pass(series: OpenSeries, timeMs: number, seq: number, value: number): void {
+    if (series.values.length === 0) this.roughBytes += bytesOf.series
     series.timesMs.push(timeMs)
     series.seqs.push(seq)
     series.values.push(value)
     this.readings++
     this.roughBytes += bytesOf.reading
-  }
-
-  /** Adds readings to what was held back of a series. */
-  holdBack(series: OpenSeries, more: FilteredSummary): void {
-    if (!series.filtered) this.roughBytes += bytesOf.summary
-    series.filtered = series.filtered ? joined(series.filtered, more) : more
   }
 
   reject(block: OpenBlock, range: RejectedRange): void {
@@ -84,26 +80,15 @@ export class OpenBatch {
   }
 }
 
-export function toDeviceBlock({ deviceId, bootId, modelId, fromSeq, toSeq, series, rejected }: OpenBlock): DeviceBlock {
-  return {
-    deviceId,
-    bootId,
-    modelId,
-    fromSeq,
-    toSeq,
-    receivedSeq: toSeq,
-    series: [...series].map(([signal, { filtered, ...columns }]): Series => ({ signal, ...columns, ...(filtered ? { filtered } : {}) })),
-    rejected,
-  }
-}
-
-function joined(a: FilteredSummary, b: FilteredSummary): FilteredSummary {
-  const count = a.count + b.count
-  return {
-    count,
-    min: Math.min(a.min, b.min),
-    max: Math.max(a.max, b.max),
-    mean: a.mean + ((b.mean - a.mean) * b.count) / count,
-    lastTimeMs: Math.max(a.lastTimeMs, b.lastTimeMs),
-  }
+/** @param statementOf what is to be told of a signal's readings that were held back, if it is time for it */
+export function toDeviceBlock(
+  { deviceId, bootId, modelId, fromSeq, toSeq, series, filtered, rejected }: OpenBlock,
+  statementOf: (signal: string) => FilteredSummary | undefined,
+): DeviceBlock {
+  const told = [...series].flatMap(([signal, columns]): Series[] => {
+    const statement = statementOf(signal)
+    if (columns.values.length === 0 && !statement) return []
+    return [{ signal, ...columns, ...(statement ? { filtered: statement } : {}) }]
+  })
+  return { deviceId, bootId, modelId, fromSeq, toSeq, receivedSeq: toSeq, series: told, filtered, rejected, isJudged: true }
 }

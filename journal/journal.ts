@@ -32,7 +32,7 @@ const entryHeaderBytes = 12
 const entryBytesMax = 1024 * 1024
 const fileBytesMaxAtMost = 16 * 1024 * 1024
 /** How long an entry waits for others before it is written. Beside a disk's own millisecond this is little. */
-const gatherMs = 4
+const gatherMs = 10
 const retryMs = 500
 
 type JournalFile = { readonly start: number; readonly path: string; bytes: number }

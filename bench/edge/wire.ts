@@ -41,6 +41,7 @@ function blocksOf(samples: readonly Sample[]): DeviceBlock[] {
     toSeq: seq,
     receivedSeq: seq,
     series: [...series.values()],
+    filtered: 0,
     rejected: [],
   }))
 }

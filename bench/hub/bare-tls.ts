@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
-import { argumentsOf, say } from './process.ts'
+import { argumentsOf, say } from '../process.ts'
 
 const { directory } = await argumentsOf<{ directory: string }>()
 const server = tls.createServer(

@@ -1,6 +1,6 @@
 /** Reads a number of events with the official Event Hubs client from the beginning, when told how many. */
 import { earliestEventPosition, EventHubConsumerClient } from '@azure/event-hubs'
-import { argumentsOf, heard, say } from './process.ts'
+import { argumentsOf, heard, say } from '../process.ts'
 
 const { connectionString } = await argumentsOf<{ connectionString: string }>()
 say({ ready: true })

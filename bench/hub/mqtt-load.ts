@@ -2,7 +2,7 @@
 import { connect } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
 import mqtt from 'mqtt-packet'
-import { argumentsOf, heard, say } from './process.ts'
+import { argumentsOf, heard, say } from '../process.ts'
 
 type Arguments = {
   port: number

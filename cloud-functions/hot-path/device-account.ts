@@ -3,7 +3,7 @@
  */
 import type { LedgerCounts } from '../../contract/ledger.ts'
 import type { DeviceBlock } from '../../contract/telemetry/telemetry.ts'
-import { expiredReason, filteredCount, readingCount, recalledCount } from '../../contract/telemetry/telemetry.ts'
+import { expiredReason, readingCount, recalledCount } from '../../contract/telemetry/telemetry.ts'
 
 /** Boots remembered beside the current one; a reading of an older boot could only come from a very old buffer. */
 const bootsMax = 8
@@ -58,7 +58,7 @@ export function bookBlock(account: DeviceAccount, block: DeviceBlock): { applied
   account.deadLettered += deadLettered
   account.expired += expired
   // A block that came in part before holds one sum for the whole range: what is new in it follows from the range.
-  const filtered = isWholeNew ? filteredCount(block) : Math.max(0, block.toSeq - appliedBeforeSeq - fresh - deadLettered - expired)
+  const filtered = isWholeNew ? block.filtered : Math.max(0, block.toSeq - appliedBeforeSeq - fresh - deadLettered - expired)
   account.filtered += filtered - recalled
   boot.appliedSeq = block.toSeq
   return { appliedBeforeSeq }

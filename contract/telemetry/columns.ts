@@ -93,3 +93,19 @@ export function readColumns(reader: ByteReader, base: ColumnBase): Columns & { r
     throw new MalformedTelemetryError('not-finite', 'a value is NaN or infinite')
   return { timesMs, seqs, values, flags: head & ~(decimalsMask | sameTimesFlag) }
 }
+
+/** A few values by themselves, as exact as a column's. */
+export function writeValues(writer: ByteWriter, values: readonly number[]): void {
+  const decimals = scaleExactly(values)
+  writer.byte(decimals)
+  if (decimals === rawDoubles) for (const value of values) writer.float64(value)
+  else writer.deltas(scaled, values.length)
+}
+
+export function readValues(reader: ByteReader, count: number): number[] {
+  const decimals = reader.byte()
+  if (decimals !== rawDoubles && decimals > decimalsMax) throw new MalformedTelemetryError('malformed-batch', `${decimals} decimals`)
+  const values = decimals === rawDoubles ? reader.float64s(count) : reader.deltas(count, 10 ** decimals)
+  if (!values.every(Number.isFinite)) throw new MalformedTelemetryError('not-finite', 'a value is NaN or infinite')
+  return values
+}

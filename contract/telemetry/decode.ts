@@ -51,7 +51,7 @@ export function decodeTelemetry(message: TelemetryMessage, compression: Compress
   const series = decodeSeries(type, decompress(message, compression), options)
   const toSeq = firstSeq - 1 + series.reduce((count, { values }) => count + values.length, 0)
   const modelId = textProperty(message.properties, stamp.model) ?? message.dataSchema ?? ''
-  return [{ deviceId, bootId, modelId, fromSeq: firstSeq, toSeq, receivedSeq: toSeq, series, rejected: [] }]
+  return [{ deviceId, bootId, modelId, fromSeq: firstSeq, toSeq, receivedSeq: toSeq, series, filtered: 0, rejected: [] }]
 }
 
 function decodeSeries(type: string, body: Uint8Array, options: { firstSeq: number; arrivedMs: number }): Series[] {

@@ -2,12 +2,12 @@
  * The packed batch: what the edge sends upstream. Many devices in one message, columns per signal, what was
  * filtered summed up beside what passed; deflated only when that is smaller; version byte first, CRC-32 last.
  *
- *     version:1 flags:1 body crc32:4        flags bit 0: the body is deflated (raw)
+ *     version:1 flags:1 body crc32:4        flags bit 0: the body is deflated (raw); bit 1: all blocks are judged
  *     body  = cutAtMs, words…, blocks…      words are the names that stand in the blocks, each once
- *     block = deviceId, word bootId, word modelId, fromSeq, toSeq-fromSeq, receivedSeq-toSeq, series…, rejected…
+ *     block = deviceId, word bootId, word modelId, fromSeq, toSeq-fromSeq, receivedSeq-toSeq, filtered, series…, rejected…
  */
 import { crc32 } from './crc32.ts'
-import { filteredFlag, readColumns, writeColumns } from './columns.ts'
+import { filteredFlag, readColumns, readValues, writeColumns, writeValues } from './columns.ts'
 import { MalformedTelemetryError } from './malformed.ts'
 import { readingCount, telemetryLimits } from './telemetry.ts'
 import type { Compression, DeviceBlock, FilteredSummary, RejectedRange, Series } from './telemetry.ts'
@@ -16,6 +16,7 @@ import { ByteReader, ByteWriter } from './varint.ts'
 export const packedBatchContentType = 'application/vnd.millwright.packed'
 const version = 2
 const deflatedFlag = 1
+const judgedFlag = 2
 const frameBytes = 2 + 4
 
 export type PackedBatch = {
@@ -39,7 +40,8 @@ export function encodePackedBatch(batch: PackedBatch, compression?: Pick<Compres
   const payload = isSmaller ? deflated : plain
   const frame = new Uint8Array(payload.length + frameBytes)
   frame[0] = version
-  frame[1] = isSmaller ? deflatedFlag : 0
+  const isJudged = batch.blocks.length > 0 && batch.blocks.every((block) => block.isJudged)
+  frame[1] = (isSmaller ? deflatedFlag : 0) | (isJudged ? judgedFlag : 0)
   frame.set(payload, 2)
   new DataView(frame.buffer).setUint32(frame.length - 4, crc32(frame, frame.length - 4), true)
   return frame
@@ -76,6 +78,7 @@ export function decodePackedBatch(bytes: Uint8Array, compression: Compression): 
   if (crc32(bytes, end) !== expected) throw new MalformedTelemetryError('malformed-batch', 'the checksum does not match')
   const body = bytes.subarray(2, end)
   const plain = bytes[1]! & deflatedFlag ? inflate(body, compression) : body
+  const isJudged = (bytes[1]! & judgedFlag) !== 0
   const reader = new ByteReader(plain)
   const cutAtMs = reader.uint()
   const words: string[] = []
@@ -83,7 +86,8 @@ export function decodePackedBatch(bytes: Uint8Array, compression: Compression): 
   const blocks: DeviceBlock[] = []
   let readings = 0
   for (let count = reader.count(); count > 0; count--) {
-    const block = readBlock(reader, words, cutAtMs)
+    const read = readBlock(reader, words, cutAtMs)
+    const block = isJudged ? { ...read, isJudged } : read
     readings += readingCount(block)
     if (readings > telemetryLimits.readingsMax)
       throw new MalformedTelemetryError('too-large', `more than ${telemetryLimits.readingsMax} readings`)
@@ -109,6 +113,7 @@ function writeBlock(writer: ByteWriter, block: DeviceBlock, words: ReadonlyMap<s
   writer.uint(block.fromSeq)
   writer.uint(block.toSeq + 1 - block.fromSeq)
   writer.uint(block.receivedSeq - block.toSeq)
+  writer.uint(block.filtered)
   writer.uint(block.series.length)
   let previousTimesMs: readonly number[] | undefined
   for (const series of block.series) {
@@ -125,12 +130,10 @@ function writeBlock(writer: ByteWriter, block: DeviceBlock, words: ReadonlyMap<s
   }
 }
 
-function writeFiltered(writer: ByteWriter, filtered: FilteredSummary, baseTimeMs: number): void {
-  writer.uint(filtered.count)
-  writer.int(filtered.lastTimeMs - baseTimeMs)
-  writer.float64(filtered.min)
-  writer.float64(filtered.max)
-  writer.float64(filtered.mean)
+function writeFiltered(writer: ByteWriter, { count, min, max, mean, lastTimeMs }: FilteredSummary, baseTimeMs: number): void {
+  writer.uint(count)
+  writer.int(lastTimeMs - baseTimeMs)
+  writeValues(writer, [min, max, mean])
 }
 
 function readBlock(reader: ByteReader, words: readonly string[], baseTimeMs: number): DeviceBlock {
@@ -145,6 +148,7 @@ function readBlock(reader: ByteReader, words: readonly string[], baseTimeMs: num
   const fromSeq = reader.uint()
   const toSeq = fromSeq + reader.uint() - 1
   const receivedSeq = toSeq + reader.uint()
+  const filtered = reader.uint()
   const series: Series[] = []
   let previousTimesMs: readonly number[] | undefined
   for (let count = reader.count(); count > 0; count--) {
@@ -163,13 +167,12 @@ function readBlock(reader: ByteReader, words: readonly string[], baseTimeMs: num
   for (let count = reader.count(); count > 0; count--) {
     rejected.push({ seq: reader.uint(), count: reader.uint(), reason: word() })
   }
-  return { deviceId, bootId, modelId, fromSeq, toSeq, receivedSeq, series, rejected }
+  return { deviceId, bootId, modelId, fromSeq, toSeq, receivedSeq, series, filtered, rejected }
 }
 
 function readFiltered(reader: ByteReader, baseTimeMs: number): FilteredSummary {
   const count = reader.uint()
   const lastTimeMs = baseTimeMs + reader.int()
-  const [min, max, mean] = [reader.float64(), reader.float64(), reader.float64()]
-  if (![min, max, mean].every(Number.isFinite)) throw new MalformedTelemetryError('not-finite', 'a filtered summary is NaN or infinite')
+  const [min, max, mean] = readValues(reader, 3) as [number, number, number]
   return { count, min, max, mean, lastTimeMs }
 }

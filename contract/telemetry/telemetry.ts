@@ -12,7 +12,7 @@ export type Series = {
   readonly values: readonly number[]
   /** Unit the sender named, before it is brought to that of the device model. */
   readonly unit?: string
-  /** What the edge held back of this signal in the block's range, so that statistics stay unbiased. */
+  /** What the edge held back of this signal since it last said so, in this block and others: statistics stay unbiased. */
   readonly filtered?: FilteredSummary
 }
 
@@ -47,15 +47,15 @@ export type DeviceBlock = {
   /** The highest seq that had reached the sender of the message; above `toSeq` while readings wait at the edge. */
   readonly receivedSeq: number
   readonly series: readonly Series[]
+  /** Readings of the range that were held back. */
+  readonly filtered: number
   readonly rejected: readonly RejectedRange[]
+  /** The sender has judged every reading, those it held back too: nothing in what is left is more unusual than it has told. */
+  readonly isJudged?: boolean
 }
 
 export function readingCount(block: DeviceBlock): number {
   return block.series.reduce((count, series) => count + series.values.length, 0)
-}
-
-export function filteredCount(block: DeviceBlock): number {
-  return block.series.reduce((count, series) => count + (series.filtered?.count ?? 0), 0)
 }
 
 /** Readings that an earlier block counted among its filtered ones. */

@@ -87,7 +87,7 @@ export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCoun
 function toMessage(next: NextMessage, deviceId: string, modelId: string): iot.Message {
   if (next.kind === 'expired') {
     const { bootId, seq, count } = next.range
-    const block = { deviceId, bootId, modelId, fromSeq: seq, toSeq: seq + count - 1, receivedSeq: seq + count - 1, series: [] }
+    const block = { deviceId, bootId, modelId, fromSeq: seq, toSeq: seq + count - 1, receivedSeq: seq + count - 1, series: [], filtered: 0 }
     const bytes = encodePackedBatch({ cutAtMs: 0, blocks: [{ ...block, rejected: [{ seq, count, reason: expiredReason }] }] })
     const message = new iot.Message(Buffer.from(bytes))
     // The typings allow JSON alone; the protocol takes any type.

@@ -97,7 +97,7 @@ export class EdgeHub implements DeviceBackend {
       for (const endpoint of this.#inputsOf(link.identity.moduleId)) this.#options.store.detach(endpoint)
   }
 
-  async telemetry({ link, bag, body }: IncomingTelemetry): Promise<void> {
+  telemetry({ link, bag, body }: IncomingTelemetry): Promise<void> {
     const { deviceId, moduleId } = link.identity
     const output = bag.system.get('on')
     const application = Object.fromEntries(bag.application)
@@ -113,7 +113,7 @@ export class EdgeHub implements DeviceBackend {
     const matching = this.#routes.filter((route) => route.matches({ moduleId, output, system, application }))
     if (matching.length === 0) {
       this.counts.unrouted++
-      return
+      return Promise.resolve()
     }
     const seconds = Math.max(...matching.map(({ timeToLiveS }) => timeToLiveS || this.#timeToLiveS))
     const message: EdgeMessage = {
@@ -124,7 +124,7 @@ export class EdgeHub implements DeviceBackend {
       expiresMs: this.#options.nowMs() + seconds * 1000,
       body,
     }
-    await this.#options.store.append([...new Set(matching.map(queueName))], message)
+    return this.#options.store.append([...new Set(matching.map(queueName))], message)
   }
 
   twinGet(link: DeviceLink): Promise<TwinResponse> {

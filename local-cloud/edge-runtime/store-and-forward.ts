@@ -13,7 +13,9 @@ import type { EdgeMessage } from './edge-message.ts'
 const queuesMax = 64
 /** Unless the deployment says otherwise. */
 const storeBytesDefault = 2 * 1024 * 1024 * 1024
-const windowMessages = 64
+const windowMessages = 256
+/** A gateway is a small computer, and a write to its disk costs it as much as twenty messages. */
+const gather = { fromCount: 4, ms: 8 } as const
 /** How often positions are written: what a crash delivers twice at most. */
 const positionEveryMs = 100
 
@@ -45,17 +47,29 @@ export class StoreAndForward {
 
   static async open(directory: string, nowMs: () => number): Promise<StoreAndForward> {
     const positions = await DocumentStore.open(join(directory, 'queues.ndjson'), (value) => StoredQueue.parse(value))
-    const log = await CommitLog.open({ directory: join(directory, 'log'), partitions: queuesMax, segmentBytesMax: 16 * 1024 * 1024, nowMs })
+    const log = await CommitLog.open({
+      directory: join(directory, 'log'),
+      partitions: queuesMax,
+      segmentBytesMax: 16 * 1024 * 1024,
+      gather,
+      nowMs,
+    })
     return new StoreAndForward(log, positions, nowMs)
   }
 
   /** Resolves when the message is durable in every queue. */
-  async append(queueNames: readonly string[], message: EdgeMessage): Promise<void> {
+  append(queueNames: readonly string[], message: EdgeMessage): Promise<void> {
     // Refusing is back-pressure: the publish stays unacknowledged and the device keeps it.
     if (this.#log.bytes > this.bytesMax)
-      throw new RefusedMessageError('store-full', `the store holds ${this.#log.bytes} bytes, its limit is ${this.bytesMax}`)
+      return Promise.reject(
+        new RefusedMessageError('store-full', `the store holds ${this.#log.bytes} bytes, its limit is ${this.bytesMax}`),
+      )
     const bytes = encodeEdgeMessage(message)
-    await Promise.all(queueNames.map(async (name) => this.#log.append((await this.#queue(name)).partition, () => bytes)))
+    const [name = ''] = queueNames
+    const only = queueNames.length === 1 ? this.#queues.get(name) : undefined
+    // Messages that become durable together share one promise, and then one acknowledgement.
+    if (only) return this.#log.append(only.partition, () => bytes)
+    return Promise.all(queueNames.map(async (each) => this.#log.append((await this.#queue(each)).partition, () => bytes))).then(() => {})
   }
 
   async #queue(name: string): Promise<Queue> {

@@ -25,10 +25,9 @@ const durable = constants.O_RDWR | constants.O_DSYNC
 const retentionEveryMs = 60_000
 const segmentsPerAge = 8
 
-/** A group of this many says that the log is busy; of this many, that waiting for more gains little. */
-const busyGroupCount = 32
+/** A group of so many says that the log is busy, and the next waits so long for more; of this many, that waiting gains little. */
+const gatherUnlessTold = { fromCount: 32, ms: 1 } as const
 const fullGroupCount = 1_000
-const gatherMs = 1
 
 /** Large enough for a group of a busy hub, small enough to be let go soon by the cache. */
 const arenaBytes = 512 * 1024
@@ -42,6 +41,8 @@ export type CommitLogOptions = {
   readonly segmentBytesMax?: number
   /** Closed segments are deleted, oldest first, while the log is larger or their newest record is older. */
   readonly retention?: { readonly bytes: number; readonly ageMs: number }
+  /** A group of so many says that the log is busy, and the next waits so long for more. */
+  readonly gather?: { readonly fromCount: number; readonly ms: number }
   readonly nowMs: () => number
 }
 
@@ -72,7 +73,7 @@ type Group = {
 }
 
 export class CommitLog {
-  readonly #options: Required<Omit<CommitLogOptions, 'retention'>> & Pick<CommitLogOptions, 'retention'>
+  readonly #options: Required<Omit<CommitLogOptions, 'retention' | 'gather'>> & Pick<CommitLogOptions, 'retention' | 'gather'>
   readonly #segments: SegmentFile[] = []
   readonly #partitions: PartitionIndex[]
   readonly #nextSequence: number[]
@@ -156,8 +157,9 @@ export class CommitLog {
     await new Promise<void>((resolve) => setImmediate(resolve))
     while (this.#group.records.length > 0) {
       // Under load a commit that waits a moment takes many more records along, which costs each of them less.
-      if (this.#lastGroupCount >= busyGroupCount && this.#group.records.length < fullGroupCount)
-        await new Promise((resolve) => setTimeout(resolve, gatherMs))
+      const { fromCount, ms } = this.#options.gather ?? gatherUnlessTold
+      if (this.#lastGroupCount >= fromCount && this.#group.records.length < fullGroupCount)
+        await new Promise((resolve) => setTimeout(resolve, ms))
       const group = this.#group
       this.#group = newGroup()
       this.#lastGroupCount = group.records.length

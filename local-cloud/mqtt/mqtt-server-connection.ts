@@ -130,6 +130,7 @@ export class MqttServerConnection {
   #lastTopic: TopicRead | undefined
   /** True while mqtt-packet holds the beginning of a packet. */
   #isInPacket = false
+  readonly #outgoing: Buffer[] = []
   #nextMessageId = 1
   #isClosed = false
   #stall: NodeJS.Timeout | undefined
@@ -273,7 +274,7 @@ export class MqttServerConnection {
           const waiting = (this.#unacknowledged ??= new Map())
           const messageId = this.#newMessageId()
           waiting.set(messageId, { resolve, reject })
-          this.#write({ cmd: 'publish', topic, payload: body, qos: 1, messageId, retain: false, dup: false })
+          this.#writeSoon(mqtt.generate({ cmd: 'publish', topic, payload: body, qos: 1, messageId, retain: false, dup: false }))
         }),
       send: (topic, body) => this.#write({ cmd: 'publish', topic, payload: body, qos: 0, retain: false, dup: false }),
       close: (reason) => this.#refuse('closed-by-hub', reason),
@@ -401,9 +402,22 @@ export class MqttServerConnection {
     for (const subscription of accepted) this.#backend.subscribed(link, subscription, true)
   }
 
+  /** What is delivered in one turn leaves together: one write, one TLS record. */
+  #writeSoon(bytes: Buffer): void {
+    if (this.#outgoing.push(bytes) > 1) return
+    process.nextTick(() => {
+      const [first, ...more] = this.#outgoing.splice(0)
+      if (first) this.#send(more.length === 0 ? first : Buffer.concat([first, ...more]))
+    })
+  }
+
   #write(packet: Packet): void {
+    this.#send(mqtt.generate(packet))
+  }
+
+  #send(bytes: Buffer): void {
     if (this.#isClosed || !this.#socket.writable) return
-    this.#socket.write(mqtt.generate(packet))
+    this.#socket.write(bytes)
     if (this.#socket.writableLength > limits.outgoingBytes) this.#refuse('slow-reader', `${this.#socket.writableLength} bytes wait for it`)
   }
 

@@ -160,6 +160,7 @@ describe('hot path', () => {
       fromSeq,
       toSeq: fromSeq,
       receivedSeq: fromSeq,
+      filtered: 0,
       rejected: [],
       series: [{ signal: 'vibrationMmPerS', timesMs: [startMs], seqs: [fromSeq], values: [2] }],
     })

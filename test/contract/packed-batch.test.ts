@@ -42,6 +42,7 @@ const batch: fc.Arbitrary<PackedBatch> = fc.record({
         length: fc.nat(1000),
         waiting: fc.nat(1000),
         series: fc.array(series, { maxLength: 5 }),
+        filtered: fc.nat(1000),
         rejected: fc.array(fc.record({ seq: fc.nat(), count: fc.nat(), reason: name }), { maxLength: 3 }),
       })
       .map(({ length, waiting, ...block }) => ({
@@ -96,6 +97,7 @@ describe('packed batch', () => {
             fromSeq: 1,
             toSeq: 300,
             receivedSeq: 300,
+            filtered: 0,
             rejected: [],
             series: [
               {
@@ -118,7 +120,9 @@ describe('packed batch', () => {
     const body = encodePackedBatch(
       {
         cutAtMs: 1_700_000_000_000,
-        blocks: [{ deviceId: 'other', bootId: 'b', modelId: '', fromSeq: 1, toSeq: 0, receivedSeq: 0, rejected: [], series: [] }],
+        blocks: [
+          { deviceId: 'other', bootId: 'b', modelId: '', fromSeq: 1, toSeq: 0, receivedSeq: 0, filtered: 0, rejected: [], series: [] },
+        ],
       },
       compression,
     )

@@ -1,0 +1,272 @@
+/**
+ * The edge's daily work beside a tuned Node-RED flow: 200 connections, one reading a message, deadband, detection, what is
+ * kept written, alerts told. CPU of all processes of each pipeline, the load generator excluded. Node-RED and mosquitto are
+ * taken from their packages: NODE_RED names its red.js, MOSQUITTO its program. Linux.
+ *
+ * The flow is the tuned one of the comparison: mqtt-in parses the JSON, one function keeps the deadband, the window of 60
+ * and the score, gathers 100 lines or 100 ms, a file node appends them; no fsync. Ours encrypts, keeps every message on disk
+ * before it acknowledges, twice (gateway and module), judges three signals twice, and packs for the cloud.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Connection } from '../../contract/connection.ts'
+import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
+import { HubRegistry } from '../../device-sim/hub-registry.ts'
+import { cpuSeconds, Helper, residentBytes } from '../process.ts'
+import { printRow } from '../measure.ts'
+import type { LoadArguments } from './paced-load.ts'
+
+const root = new URL('../..', import.meta.url).pathname
+const devices = 200
+const warmUpS = 8
+const measuredS = 15
+const deviceIdOf = (index: number) => `dev-${String(index).padStart(5, '0')}`
+
+type Result = {
+  readonly cpuUsPerReading: number
+  readonly parts: readonly number[]
+  readonly residentMb: number
+  readonly acknowledged: boolean
+  readonly drainMs: number
+}
+
+/** Runs the load and reads the CPU of the processes from the end of the warm-up until all is drained. */
+async function measured(load: Omit<LoadArguments, 'seconds' | 'perS'>, perS: number, pids: () => number[]): Promise<Result> {
+  const helper = new Helper('./edge/paced-load.ts', { ...load, perS, seconds: warmUpS + measuredS })
+  try {
+    await helper.next()
+    await delay(warmUpS * 1000)
+    const total = () => pids().reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+    const each = () => pids().map((pid) => cpuSeconds(pid))
+    const [before, eachBefore] = [total(), each()]
+    const { sent, acknowledged, drainMs } = await helper.next<{ sent: number; acknowledged: number; drainMs: number }>()
+    // Until its CPU stops growing: what is queued belongs to the job.
+    let last = total()
+    let waited = 0
+    for (let quiet = 0; quiet < 2; ) {
+      await delay(1_000)
+      const now = total()
+      quiet = now - last < 0.05 ? quiet + 1 : 0
+      last = now
+      if (++waited > 20) break
+    }
+    const readings = perS * measuredS
+    return {
+      parts: each().map((cpu, index) => ((cpu - (eachBefore[index] ?? 0)) * 1e6) / readings),
+      cpuUsPerReading: ((last - before) * 1e6) / readings,
+      residentMb: pids().reduce((sum, pid) => sum + residentBytes(pid), 0) / 1e6,
+      acknowledged: acknowledged === sent,
+      drainMs,
+    }
+  } finally {
+    await helper.stop()
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await ended
+}
+
+const said = (child: ChildProcess, text: string) =>
+  new Promise<void>((resolve, reject) => {
+    let output = ''
+    child.once('exit', (code) => reject(new Error(`ended with code ${code}: ${output.slice(-500)}`)))
+    child.stdout!.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes(text)) resolve()
+    })
+  })
+
+/** Child processes of one, from /proc. */
+function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => {
+      if (!/^\d+$/.test(name)) return false
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+}
+
+async function ours(folder: string, perS: number): Promise<Result> {
+  const main = join(root, 'dist/cli/main.mjs')
+  const data = join(folder, 'cloud')
+  const cloud = spawn(process.execPath, [main, 'cloud', '--data', data, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await said(cloud, '"ready"')
+  const connection = Connection.parse(JSON.parse(readFileSync(join(data, 'connection.json'), 'utf8')))
+  const ca = readFileSync(connection.ca!, 'utf8')
+  const registry = new HubRegistry(connection.iotHub, ca)
+  const manifest = JSON.parse(readFileSync(join(root, 'dist/infra/deployment.json'), 'utf8')) as {
+    modulesContent: Record<string, { 'properties.desired': Record<string, unknown> }>
+  }
+  // The comparison's deadband; the device has no model.
+  manifest.modulesContent['edge-module']!['properties.desired'].groups = {
+    all: { version: '1', maxIntervalMs: 86_400_000, signals: { '*': { filter: { kind: 'deadband', width: 0.3 } } } },
+  }
+  const manifestFile = join(folder, 'deployment.json')
+  writeFileSync(manifestFile, JSON.stringify(manifest))
+  const edge = spawn(
+    process.execPath,
+    [main, 'edge', '--device', 'gw', '--target', join(data, 'connection.json'), '--manifest', manifestFile],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        ...process.env,
+        NODE_EXTRA_CA_CERTS: connection.ca!,
+        ...(process.env.EDGE_NODE_OPTIONS ? { NODE_OPTIONS: process.env.EDGE_NODE_OPTIONS } : {}),
+      },
+    },
+  )
+  let output = ''
+  edge.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  try {
+    for (const deadline = Date.now() + 30_000; !/"event":"started"/.test(output) || !/ready: gateway gw at (\S+)/.test(output); ) {
+      if (Date.now() > deadline) throw new Error(`the gateway did not start: ${output.slice(-1000)}`)
+      await delay(50)
+    }
+    const port = Number(/ready: gateway gw at [^:]+:(\d+)/.exec(output)![1])
+    const scope = (await registry.get('gw'))!.deviceScope
+    const registered = await registry.ensureDevices(
+      Array.from({ length: devices }, (_, index) => deviceIdOf(index)),
+      scope,
+    )
+    const clients = registered.map(({ deviceId, key }) => ({
+      deviceId,
+      clientId: deviceId,
+      topic: `devices/${deviceId}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`,
+      username: `${registry.hubHost}/${deviceId}/?api-version=2021-04-12`,
+      password: sharedAccessSignature(`${registry.hubHost}/devices/${deviceId}`, key, Date.now() + 3_600_000),
+    }))
+    return await measured({ port, ca, clients }, perS, () => [edge.pid!, ...childrenOf(edge.pid!)])
+  } finally {
+    await end(edge)
+    await end(cloud)
+  }
+}
+
+const nodeRedFunction = `
+const last = context.get('last') || {};
+const windows = context.get('windows') || {};
+const lines = context.get('lines') || [];
+if (!context.get('started')) { context.set('started', true); context.set('last', last); context.set('windows', windows); context.set('lines', lines);
+  setInterval(() => { if (lines.length > 0) node.send([{ payload: lines.splice(0).join('\\n') }, null]); }, 100); }
+const r = msg.payload; const id = r.deviceId + '/' + r.sensorId;
+const kept = last[id];
+if (kept !== undefined && Math.abs(r.value - kept) < 0.3) return null;
+last[id] = r.value;
+const w = windows[id] || (windows[id] = []);
+let z = 0;
+if (w.length >= 30) { let s = 0; for (const v of w) s += v; const m = s / w.length; let q = 0; for (const v of w) q += (v - m) * (v - m); const sd = Math.sqrt(q / w.length); z = sd > 0 ? (r.value - m) / sd : 0; }
+w.push(r.value); if (w.length > 60) w.shift();
+const out = { deviceId: r.deviceId, sensorId: r.sensorId, timestamp: r.timestamp, value: r.value, z };
+lines.push(JSON.stringify(out));
+const alert = Math.abs(z) > 6 ? { topic: 'alerts/' + r.deviceId, payload: out } : null;
+if (lines.length >= 100) { const payload = lines.splice(0).join('\\n'); return [{ payload }, alert]; }
+return [null, alert];
+`
+
+async function nodeRed(folder: string, perS: number, red: string, mosquitto: string): Promise<Result> {
+  const port = 21_883
+  mkdirSync(folder, { recursive: true })
+  const settings = [
+    'listener 21883 127.0.0.1',
+    'allow_anonymous true',
+    'persistence false',
+    'max_inflight_messages 0',
+    'max_queued_messages 0',
+    'set_tcp_nodelay true',
+    'user root',
+  ]
+  writeFileSync(join(folder, 'mosquitto.conf'), `${settings.join('\n')}\n`)
+  const broker = {
+    id: 'b',
+    type: 'mqtt-broker',
+    name: '',
+    broker: '127.0.0.1',
+    port: String(port),
+    clientid: '',
+    autoConnect: true,
+    usetls: false,
+    protocolVersion: '4',
+    keepalive: '60',
+    cleansession: true,
+  }
+  writeFileSync(
+    join(folder, 'flows.json'),
+    JSON.stringify([
+      { id: 't', type: 'tab', label: 'edge' },
+      broker,
+      { id: 'in', type: 'mqtt in', z: 't', topic: 'devices/+/readings', qos: '1', datatype: 'json', broker: 'b', wires: [['f']] },
+      { id: 'f', type: 'function', z: 't', func: nodeRedFunction, outputs: 2, wires: [['file'], ['out']] },
+      {
+        id: 'file',
+        type: 'file',
+        z: 't',
+        filename: join(folder, 'kept.ndjson'),
+        filenameType: 'str',
+        appendNewline: true,
+        createDir: false,
+        overwriteFile: 'false',
+        encoding: 'none',
+        wires: [[]],
+      },
+      { id: 'out', type: 'mqtt out', z: 't', topic: '', qos: '1', retain: 'false', broker: 'b', wires: [] },
+    ]),
+  )
+  writeFileSync(
+    join(folder, 'settings.js'),
+    "module.exports = { flowFile: 'flows.json', uiPort: 21880, uiHost: '127.0.0.1', disableEditor: true, httpAdminRoot: false, logging: { console: { level: 'info' } } }\n",
+  )
+  const mosquittoProcess = spawn(mosquitto, ['-c', join(folder, 'mosquitto.conf')], { stdio: 'ignore' })
+  await delay(1_000)
+  const flow = spawn(process.execPath, [red, '--userDir', folder, '--settings', join(folder, 'settings.js')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    await said(flow, 'Connected to broker')
+    const clients = Array.from({ length: devices }, (_, index) => ({
+      deviceId: deviceIdOf(index),
+      clientId: deviceIdOf(index),
+      topic: `devices/${deviceIdOf(index)}/readings`,
+    }))
+    return await measured({ port, clients }, perS, () => [flow.pid!, mosquittoProcess.pid!])
+  } finally {
+    await end(flow)
+    await end(mosquittoProcess)
+  }
+}
+
+export async function measureIngest(): Promise<void> {
+  const red = process.env.NODE_RED
+  const mosquitto = process.env.MOSQUITTO ?? 'mosquitto'
+  const isComplete = red !== undefined && existsSync(red) && !spawnSync(mosquitto, ['-h']).error
+  const folder = mkdtempSync(join(tmpdir(), 'edge-bench-'))
+  const row = ({ cpuUsPerReading, parts, residentMb, acknowledged, drainMs }: Result) =>
+    `${cpuUsPerReading.toFixed(1)} us a reading (${parts.map((part) => part.toFixed(1)).join(' + ')}), ${residentMb.toFixed(0)} MB${acknowledged ? '' : ', NOT ALL ACKNOWLEDGED'}, drained after ${drainMs} ms`
+  try {
+    for (const perS of (process.env.RATES ?? '5000').split(',').map(Number)) {
+      const mine = await ours(join(folder, `ours-${perS}`), perS)
+      printRow(`gateway and module, ${perS}/s`, row(mine))
+      if (!isComplete) {
+        printRow('Node-RED', 'not measured: set NODE_RED and MOSQUITTO')
+        continue
+      }
+      const theirs = await nodeRed(join(folder, `red-${perS}`), perS, red, mosquitto)
+      printRow(`mosquitto and Node-RED, tuned, ${perS}/s`, row(theirs))
+      printRow('ratio', (mine.cpuUsPerReading / theirs.cpuUsPerReading).toFixed(2))
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
