@@ -92,7 +92,8 @@ export async function build() {
     ['cloud-functions/host.json', 'functions/host.json'],
     ['dashboards/index.html', 'dashboards/index.html'],
     ['dashboards/icon.svg', 'dashboards/icon.svg'],
-    ['infra/edge/deployment.json', 'infra/deployment.json'],
+    ['infra/edge/Dockerfile', 'infra/Dockerfile'],
+    ['infra/systemd/millwright-agent.service', 'infra/millwright-agent.service'],
   ]
   for (const [from, to] of copies) {
     mkdirSync(join(dist, to, '..'), { recursive: true })
@@ -102,8 +103,19 @@ export async function build() {
     join(dist, 'functions', 'package.json'),
     `${JSON.stringify({ name: 'millwright-functions', version, private: true, main: 'main.cjs' }, null, 2)}\n`,
   )
+  writeFileSync(join(dist, 'infra', 'deployment.json'), laptopDeployment(version))
   writeFileSync(mark, '')
   return Date.now() - started
+}
+
+/** The deployment as a laptop wants it: this version's module, and readings within a second rather than packed for ten. */
+function laptopDeployment(version) {
+  const template = readFileSync(join(root, 'infra', 'edge', 'deployment.template.json'), 'utf8')
+  const { '$schema-template': _, ...deployment } = JSON.parse(
+    template.replaceAll('${EDGE_MODULE_IMAGE}', `millwright/edge-module:${version}`),
+  )
+  Object.assign(deployment.modulesContent['edge-module']['properties.desired'], { maxIntervalMs: 15_000, batchMaxDelayMs: 1_000 })
+  return `${JSON.stringify(deployment, null, 2)}\n`
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -67,14 +67,14 @@ export type WatchedReading = {
 /**
  * Folds one reading into the watch and returns what happened to alerts, usually nothing.
  * @param nowMs time for the events: when the hub took the message, so that a replay writes the same
- * @param limitsOnly what is unusual was told by whoever saw every reading; here it is learned, and only limits speak
+ * @param isJudged whoever saw every reading has said what was wrong with them, perhaps before they came: here they are learned
  */
 export function watchReading(
   watch: DeviceWatch,
   reading: WatchedReading,
   model: DeviceModel | undefined,
   nowMs: number,
-  limitsOnly = false,
+  isJudged = false,
 ): DetectedEvent[] {
   const signal = signalOf(watch, reading.signal)
   const verdict = observe(signal.state, reading.timeMs, reading.value, model?.signals[reading.signal]?.deadband ?? 0)
@@ -82,9 +82,8 @@ export function watchReading(
   const limit = crossedLimit(model, reading)
   if (verdict.kind === 'adopted' && !limit) return endEpisode(watch, signal, 'adopted-as-normal', nowMs)
   const isWatched = model?.signals[reading.signal]?.watch !== 'limits'
-  const isUnusual = verdict.kind === 'anomaly' && isWatched
-  if (limitsOnly && isUnusual && !limit) return []
-  const isAbnormal = limit !== undefined || isUnusual
+  const isAbnormal = limit !== undefined || (verdict.kind === 'anomaly' && isWatched)
+  if (isJudged && (isAbnormal || verdict.kind === 'doubtful')) return []
   if (isAbnormal) return onAbnormal(watch, signal, reading, model, verdict, limit, nowMs)
   // Between the thresholds an open episode goes on, and a pending one does not grow: hysteresis.
   if (verdict.kind === 'doubtful' && isWatched) {

@@ -10,8 +10,8 @@ export type SeriesContext = {
   /** Readings up to this seq were watched before, or stand in a summary that was. */
   readonly afterSeq: number
   readonly model: DeviceModel | undefined
-  /** Whoever saw every reading has judged them: here only limits speak. */
-  readonly limitsOnly?: boolean
+  /** Whoever saw every reading has judged them: here they are only learned. */
+  readonly isJudged?: boolean
   /** Time for the events: when the hub took the message, so that a replay writes the same. */
   readonly nowMs: number
 }
@@ -19,7 +19,7 @@ export type SeriesContext = {
 export function watchSeries(
   watch: DeviceWatch,
   series: Series,
-  { bootId, afterSeq, model, nowMs, limitsOnly = false }: SeriesContext,
+  { bootId, afterSeq, model, nowMs, isJudged = false }: SeriesContext,
 ): DetectedEvent[] {
   const { signal, timesMs, seqs, values, filtered } = series
   const events: DetectedEvent[] = []
@@ -29,7 +29,7 @@ export function watchSeries(
   for (let i = 0; i < values.length; i++) {
     const seq = seqs[i]!
     if (seq > afterSeq)
-      events.push(...watchReading(watch, { signal, bootId, seq, timeMs: timesMs[i]!, value: values[i]! }, model, nowMs, limitsOnly))
+      events.push(...watchReading(watch, { signal, bootId, seq, timeMs: timesMs[i]!, value: values[i]! }, model, nowMs, isJudged))
   }
   if (!isFilteredFirst) calm()
   return events

@@ -2,6 +2,8 @@
  * Connects the module to the edge runtime by the official SDK: input messages, outputs, the twin's properties, direct
  * methods, and reported health.
  */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { deflateRawSync, gunzipSync, inflateRawSync } from 'node:zlib'
 import iot from 'azure-iot-device'
 import type { ModuleClient, Twin } from 'azure-iot-device'
@@ -26,9 +28,13 @@ const compression: Compression = {
 
 /** A device that does not answer a safety call in this time is reported, not waited for. */
 const callTimeoutS = 5
+const heartbeatMs = 10_000
 const flushMsMax = 10_000
 /** The SDK closes by a state machine that may wait for a lost connection. */
 const closeMsMax = 1_000
+
+/** `infra/edge/edge-module.dtdl.json` says what can be set, read and called. */
+const edgeModuleModelId = 'dtmi:millwright:EdgeModule;1'
 
 export type ModuleHostOptions = {
   readonly settings: EdgeModuleSettings
@@ -82,6 +88,7 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
       if (status >= 300) throw new Error(`the device answered ${status}`)
     },
   })
+  await client.setOptions({ modelId: edgeModuleModelId })
   await client.open()
   module.start()
   // The configuration before the first new message: a gateway that starts anew filters as it should from the beginning.
@@ -96,8 +103,15 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
   offerMethods(client, module, setLogLevel)
   client.on('inputMessage', (_input: string, message: iot.Message) => intake.take(message))
   log('info', 'started', module.diagnostics().journal)
+  // The image's health check looks at this file's age.
+  const beat = () =>
+    writeFile(join(settings.MODULE_DATA, 'alive'), '').catch((error: unknown) => log('warn', 'no-heartbeat', { error: String(error) }))
+  const heart = setInterval(() => void beat(), heartbeatMs)
+  heart.unref()
+  await beat()
   return {
     async stop() {
+      clearInterval(heart)
       health.stop()
       await module.stop()
       stopping.abort()

@@ -154,8 +154,8 @@ function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: D
   for (const series of block.series) {
     keepReadings(device, series, { block, appliedBeforeSeq, isWholeNew, arrivedMs: message.arrivedMs }, effects)
     const afterSeq = Math.max(appliedBeforeSeq, block.fromSeq - 1)
-    const limitsOnly = block.isJudged === true && message.moduleId !== undefined
-    const events = watchSeries(device.watch, series, { bootId: block.bootId, afterSeq, model, nowMs: message.arrivedMs, limitsOnly })
+    const isJudged = block.isJudged === true && message.moduleId !== undefined
+    const events = watchSeries(device.watch, series, { bootId: block.bootId, afterSeq, model, nowMs: message.arrivedMs, isJudged })
     for (const event of events) effects.alertEvents.push({ sequenceNumber: message.sequenceNumber, event })
   }
 }

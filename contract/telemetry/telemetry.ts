@@ -50,7 +50,7 @@ export type DeviceBlock = {
   /** Readings of the range that were held back. */
   readonly filtered: number
   readonly rejected: readonly RejectedRange[]
-  /** The sender has judged every reading, those it held back too: nothing in what is left is more unusual than it has told. */
+  /** The sender has judged every reading, those it held back too, and tells of its alerts by messages of their own. */
   readonly isJudged?: boolean
 }
 

@@ -61,15 +61,14 @@ async function openPage(
 }
 
 describe('from one command to the first alert', () => {
-  test('everything is ready in time, and at least 21 devices of 4 kinds report', async () => {
+  test('everything is ready in time, and at least 21 devices of many kinds report', async () => {
     expect(product.readyMs).toBeLessThan(90_000)
     const devices = await eventually(async () => {
       const { devices: all } = await product.get('devices', DeviceList.parse)
       return all.length >= 25 ? all : undefined
     })
-    expect(new Set(devices.map(({ kind }) => kind))).toEqual(
-      new Set(['Centrifugal pump', 'Reciprocating compressor', 'Industrial oven', 'Computer']),
-    )
+    // Eight kinds of machine, and this computer.
+    expect(new Set(devices.map(({ kind }) => kind)).size).toBe(9)
     expect(await product.get('health', Health.parse)).toMatchObject({ status: 'ok', signedIn: false })
   })
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync, appendFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync, appendFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -99,10 +99,10 @@ describe('journal', () => {
     'on a full disk commits nothing, says so once, and goes on by itself when there is room',
     async () => {
       const file = join(folder, '0000000000000000.journal')
-      mkdirSync(folder, { recursive: true })
-      // A file on a disk that has no byte left.
-      symlinkSync('/dev/full', file)
       const opened = open()
+      // From now on the file lies on a disk that has no byte left.
+      unlinkSync(file)
+      symlinkSync('/dev/full', file)
       const position = append(opened, 'one')
       await expect.poll(() => opened.troubles).toEqual([expect.stringContaining('ENOSPC')])
       expect(opened.journal.committed).toBe(0)
