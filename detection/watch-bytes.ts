@@ -33,7 +33,7 @@ export function readWatch(reader: ByteReader, deviceId: string): DeviceWatch {
   watch.endedEdgeAlerts.push(...z.array(z.string()).parse(JSON.parse(reader.text())))
   for (let count = reader.uint(); count > 0; count--) {
     const { signal, phase } = StoredSignal.parse(JSON.parse(reader.text()))
-    const state = new Float64Array(reader.take(stateBytes).slice().buffer)
+    const state = reader.float64Array(seriesStateLength)
     watch.signals.set(signal, { signal, phase, state })
   }
   return watch

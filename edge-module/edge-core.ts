@@ -1,6 +1,6 @@
 /**
  * The module's core: folds messages into a growing batch, says at once what is wrong with a machine, and what is to be
- * sent when the batch is cut. Pure and deterministic: the same messages in the same order leave the same state, which is
+ * sent when the batch is cut. Pure and deterministic: the same messages, cut at the same places, leave the same state, which is
  * what lets a module that was killed go on from its journal without losing anything or counting it twice.
  *
  * A filter must never hide an alert. So the detectors of the cloud run here twice: on every reading, and on what the

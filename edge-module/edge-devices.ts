@@ -107,8 +107,8 @@ export function decodeEdgeState(bytes: Uint8Array): EdgeState {
       ...stored,
       signals: new Map(
         signals.map(({ signal, openReadings }) => {
-          const filter = new Float64Array(reader.take(filterStateLength * 8).slice().buffer)
-          const heldBack = new Float64Array(reader.take(heldBackLength * 8).slice().buffer)
+          const filter = reader.float64Array(filterStateLength)
+          const heldBack = reader.float64Array(heldBackLength)
           return [signal, { filter, heldBack, openReadings, rule: undefined }]
         }),
       ),

@@ -110,21 +110,24 @@ export class EdgeModule {
     if (this.#options.outbox.waiting('readings') >= limits.waitingBatches) this.#isBehind = true
   }
 
+  /** Folds from the journal until nothing is left there: after a start, and whenever the gateway has not kept up. */
   async #catchUp(): Promise<void> {
     if (this.#isCatchingUp) return
     this.#isCatchingUp = true
     const { intake, outbox } = this.#options
-    while (!this.#isStopped && this.#isBehind) {
-      let count = 0
-      for (const { message, position } of intake.read(this.#folded)) {
-        this.#fold(message, position)
-        if (++count >= limits.foldedAtOnce || outbox.waiting('readings') >= limits.waitingBatches) break
+    let entries = intake.read(this.#folded)
+    for (let count = 1; !this.#isStopped && this.#isBehind; count++) {
+      const { value: entry, done } = entries.next()
+      if (entry) {
+        this.#fold(entry.message, entry.position)
+        if (count % limits.foldedAtOnce === 0) await nextTurn()
+        while (!this.#isStopped && outbox.waiting('readings') >= limits.waitingBatches) await outbox.progress()
+      } else if (done) {
+        if (this.#folded >= intake.end) this.#isBehind = false
+        // What is not on disk yet cannot be read back; it is there in a moment.
+        else if (this.#folded >= intake.committed) await intake.progress()
+        entries = intake.read(this.#folded)
       }
-      // What is not on disk yet cannot be read back; it is there in a moment.
-      if (this.#folded >= intake.end) this.#isBehind = false
-      else if (outbox.waiting('readings') >= limits.waitingBatches) await outbox.progress()
-      else if (count === 0) await intake.progress()
-      else await nextTurn()
     }
     this.#newest.clear()
     this.#isCatchingUp = false

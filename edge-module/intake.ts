@@ -92,8 +92,9 @@ export class Intake {
   }
 
   /** Messages on disk from a position on. */
-  *read(from: number): Generator<TakenMessage> {
+  *read(from: number): Generator<TakenMessage, undefined> {
     for (const { header, body, position } of this.#journal.read(from)) yield { message: telemetryOf(header, body), position }
+    return undefined
   }
 
   /** Everything before the position has gone its way. */

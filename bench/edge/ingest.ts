@@ -8,19 +8,15 @@
  * before it acknowledges, twice (gateway and module), judges three signals twice, and packs for the cloud.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Connection } from '../../contract/connection.ts'
-import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
-import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { cpuSeconds, Helper, residentBytes } from '../process.ts'
+import { end, said, startGateway } from './gateway.ts'
 import { printRow } from '../measure.ts'
 import type { LoadArguments } from './paced-load.ts'
 
-const root = new URL('../..', import.meta.url).pathname
 const devices = 200
 const warmUpS = 8
 const measuredS = 15
@@ -67,91 +63,20 @@ async function measured(load: Omit<LoadArguments, 'seconds' | 'perS'>, perS: num
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  child.kill('SIGTERM')
-  await ended
-}
-
-const said = (child: ChildProcess, text: string) =>
-  new Promise<void>((resolve, reject) => {
-    let output = ''
-    child.once('exit', (code) => reject(new Error(`ended with code ${code}: ${output.slice(-500)}`)))
-    child.stdout!.on('data', (chunk: Buffer) => {
-      output += chunk.toString()
-      if (output.includes(text)) resolve()
-    })
-  })
-
-/** Child processes of one, from /proc. */
-function childrenOf(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => {
-      if (!/^\d+$/.test(name)) return false
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-}
-
 async function ours(folder: string, perS: number): Promise<Result> {
-  const main = join(root, 'dist/cli/main.mjs')
-  const data = join(folder, 'cloud')
-  const cloud = spawn(process.execPath, [main, 'cloud', '--data', data, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await said(cloud, '"ready"')
-  const connection = Connection.parse(JSON.parse(readFileSync(join(data, 'connection.json'), 'utf8')))
-  const ca = readFileSync(connection.ca!, 'utf8')
-  const registry = new HubRegistry(connection.iotHub, ca)
-  const manifest = JSON.parse(readFileSync(join(root, 'dist/infra/deployment.json'), 'utf8')) as {
-    modulesContent: Record<string, { 'properties.desired': Record<string, unknown> }>
-  }
   // The comparison's deadband; the device has no model.
-  manifest.modulesContent['edge-module']!['properties.desired'].groups = {
-    all: { version: '1', maxIntervalMs: 86_400_000, signals: { '*': { filter: { kind: 'deadband', width: 0.3 } } } },
-  }
-  const manifestFile = join(folder, 'deployment.json')
-  writeFileSync(manifestFile, JSON.stringify(manifest))
-  const edge = spawn(
-    process.execPath,
-    [main, 'edge', '--device', 'gw', '--target', join(data, 'connection.json'), '--manifest', manifestFile],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: {
-        ...process.env,
-        NODE_EXTRA_CA_CERTS: connection.ca!,
-        ...(process.env.EDGE_NODE_OPTIONS ? { NODE_OPTIONS: process.env.EDGE_NODE_OPTIONS } : {}),
-      },
-    },
-  )
-  let output = ''
-  edge.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const groups = { all: { version: '1', maxIntervalMs: 86_400_000, signals: { '*': { filter: { kind: 'deadband', width: 0.3 } } } } }
+  const gateway = await startGateway(folder, { groups })
   try {
-    for (const deadline = Date.now() + 30_000; !/"event":"started"/.test(output) || !/ready: gateway gw at (\S+)/.test(output); ) {
-      if (Date.now() > deadline) throw new Error(`the gateway did not start: ${output.slice(-1000)}`)
-      await delay(50)
-    }
-    const port = Number(/ready: gateway gw at [^:]+:(\d+)/.exec(output)![1])
-    const scope = (await registry.get('gw'))!.deviceScope
-    const registered = await registry.ensureDevices(
-      Array.from({ length: devices }, (_, index) => deviceIdOf(index)),
-      scope,
-    )
-    const clients = registered.map(({ deviceId, key }) => ({
-      deviceId,
-      clientId: deviceId,
-      topic: `devices/${deviceId}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`,
-      username: `${registry.hubHost}/${deviceId}/?api-version=2021-04-12`,
-      password: sharedAccessSignature(`${registry.hubHost}/devices/${deviceId}`, key, Date.now() + 3_600_000),
+    const clients = (await gateway.clients(devices, 'dev')).map(({ clientId, ...credentials }) => ({
+      deviceId: clientId,
+      clientId,
+      topic: `devices/${clientId}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`,
+      ...credentials,
     }))
-    return await measured({ port, ca, clients }, perS, () => [edge.pid!, ...childrenOf(edge.pid!)])
+    return await measured({ port: gateway.port, ca: gateway.ca, clients }, perS, () => gateway.pids())
   } finally {
-    await end(edge)
-    await end(cloud)
+    await gateway.stop()
   }
 }
 

@@ -243,6 +243,13 @@ export class ByteReader {
     return value
   }
 
+  /** Raw doubles in an array of their own: what was read from lies anywhere in a larger buffer. */
+  float64Array(count: number): Float64Array {
+    const column = new Float64Array(count)
+    new Uint8Array(column.buffer).set(this.take(count * 8))
+    return column
+  }
+
   float64s(count: number): number[] {
     return Array.from({ length: count }, () => this.float64())
   }

@@ -7,6 +7,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { Journal, JournalFullError } from '../../journal/journal.ts'
+import type { JournalEntry } from '../../journal/journal.ts'
 import type { Sample } from '../telemetry-stamp.ts'
 
 const Header = z.object({ bootId: z.string(), seq: z.number().int().positive(), count: z.number().int().positive(), timeMs: z.number() })
@@ -37,6 +38,7 @@ export type OfflineBufferOptions = {
 }
 
 const samplesPerMessage = 60
+const aheadMax = 1_000
 
 export class OfflineBuffer {
   readonly #options: OfflineBufferOptions
@@ -47,6 +49,7 @@ export class OfflineBuffer {
   #position: number
   #expired: ExpiredRange[]
   #waiting: (() => void)[] = []
+  #ahead: JournalEntry<Header>[] = []
 
   constructor(options: OfflineBufferOptions) {
     this.#options = options
@@ -97,7 +100,7 @@ export class OfflineBuffer {
       if (last && last.bootId === header.bootId && last.seq + last.count === header.seq) last.count += header.count
       else this.#expired.push({ bootId: header.bootId, seq: header.seq, count: header.count })
     }
-    this.#position = Math.max(this.#position, end)
+    this.#moveTo(end)
     // The statement before the deed: a crash in between states what is still there, and then it is known as said twice.
     this.#save()
     this.#journal.dropBefore(end)
@@ -107,24 +110,42 @@ export class OfflineBuffer {
   next(): NextMessage | undefined {
     const range = this.#expired[0]
     if (range) return { kind: 'expired', range }
-    const samples: Sample[] = []
-    let [first, readings, until]: [Header | undefined, number, number] = [undefined, 0, this.#position]
-    for (const { header, body, position } of this.#journal.read(this.#position)) {
-      if (samples.length >= samplesPerMessage || (first && first.bootId !== header.bootId)) break
-      first ??= header
-      samples.push({ timeMs: header.timeMs, values: Values.parse(JSON.parse(Buffer.from(body).toString())) })
-      readings += header.count
-      until = position
+    this.#readAhead()
+    const first = this.#ahead[0]
+    if (!first) return undefined
+    const { bootId, seq: firstSeq } = first.header
+    const isOther = this.#ahead.findIndex(({ header }) => header.bootId !== bootId)
+    const entries = this.#ahead.slice(0, Math.min(samplesPerMessage, isOther < 0 ? this.#ahead.length : isOther))
+    return {
+      kind: 'samples',
+      bootId,
+      firstSeq,
+      readings: entries.reduce((sum, { header }) => sum + header.count, 0),
+      samples: entries.map(({ header, body }) => ({
+        timeMs: header.timeMs,
+        values: Values.parse(JSON.parse(Buffer.from(body).toString())),
+      })),
+      position: entries.at(-1)!.position,
     }
-    return first && { kind: 'samples', bootId: first.bootId, firstSeq: first.seq, readings, samples, position: until }
+  }
+
+  /** A file of the journal is read as a whole: many entries at once. */
+  #readAhead(): void {
+    if (this.#ahead.length > 0) return
+    for (const entry of this.#journal.read(this.#position)) if (this.#ahead.push(entry) >= aheadMax) return
   }
 
   /** The hub has it. */
   acknowledged(message: NextMessage): void {
     if (message.kind === 'expired') this.#expired = this.#expired.filter((range) => range !== message.range)
-    else this.#position = Math.max(this.#position, message.position)
+    else this.#moveTo(message.position)
     this.#save()
     this.#journal.dropBefore(this.#position)
+  }
+
+  #moveTo(position: number): void {
+    this.#position = Math.max(this.#position, position)
+    this.#ahead = this.#ahead.filter((entry) => entry.position > this.#position)
   }
 
   /** Resolves when there may be something to send. */

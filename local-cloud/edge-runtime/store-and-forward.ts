@@ -13,7 +13,8 @@ import type { EdgeMessage } from './edge-message.ts'
 const queuesMax = 64
 /** Unless the deployment says otherwise. */
 const storeBytesDefault = 2 * 1024 * 1024 * 1024
-const windowMessages = 256
+/** Messages under way to a module; to the hub fewer, because what is more urgent waits for them. */
+const windowMessages = { module: 256, upstream: 32 } as const
 /** A gateway is a small computer, and a write to its disk costs it as much as twenty messages. */
 const gather = { fromCount: 4, ms: 8 } as const
 /** How often positions are written: what a crash delivers twice at most. */
@@ -87,7 +88,11 @@ export class StoreAndForward {
   async attach(endpoint: string, queueNames: readonly string[], deliver: Deliver): Promise<void> {
     this.detach(endpoint)
     const queues = await Promise.all(queueNames.map((name) => this.#queue(name)))
-    this.#pumps.set(endpoint, new EndpointPump(this.#log, queues, deliver, { nowMs: this.#nowMs, onExpired: () => this.expiredCount++ }))
+    const window = endpoint === '$upstream' ? windowMessages.upstream : windowMessages.module
+    this.#pumps.set(
+      endpoint,
+      new EndpointPump(this.#log, queues, deliver, { nowMs: this.#nowMs, window, onExpired: () => this.expiredCount++ }),
+    )
   }
 
   detach(endpoint: string): void {
@@ -122,17 +127,19 @@ export class StoreAndForward {
   }
 }
 
+type PumpOptions = { readonly nowMs: () => number; readonly window: number; readonly onExpired: () => void }
+
 /** Keeps a window of messages under way to one endpoint and moves each queue on behind the acknowledgements. */
 class EndpointPump {
   readonly #log: CommitLog
   readonly #queues: readonly Queue[]
   readonly #deliver: Deliver
-  readonly #options: { nowMs: () => number; onExpired: () => void }
+  readonly #options: PumpOptions
   readonly #unsubscribe: (() => void)[]
   #isRunning = false
   #isStopped = false
 
-  constructor(log: CommitLog, queues: readonly Queue[], deliver: Deliver, options: { nowMs: () => number; onExpired: () => void }) {
+  constructor(log: CommitLog, queues: readonly Queue[], deliver: Deliver, options: PumpOptions) {
     this.#log = log
     this.#queues = queues
     this.#deliver = deliver
@@ -166,7 +173,7 @@ class EndpointPump {
     for (;;) {
       const queue = this.#queues.find((candidate) => this.#hasWork(candidate))
       if (!queue || this.#isStopped) return
-      const records = await this.#log.read(queue.partition, queue.next, { count: windowMessages, bytes: 1024 * 1024 })
+      const records = await this.#log.read(queue.partition, queue.next, { count: this.#options.window, bytes: 1024 * 1024 })
       await Promise.all(records.map(({ payload }) => this.#deliverUnlessExpired(decodeEdgeMessage(payload))))
       const last = records.at(-1)
       if (last) queue.next = last.sequenceNumber + 1

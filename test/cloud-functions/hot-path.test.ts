@@ -100,7 +100,7 @@ describe('hot path', () => {
         const log = pumpLog(values)
         const at = where % log.length
         const first = fold(log.slice(0, at + 1))
-        const snapshots = [...first.partition.devices.values()].map((device) => decodeSnapshot(encodeSnapshot(device)))
+        const snapshots = [...first.partition.devices.values()].map((device) => decodeSnapshot(Buffer.from(encodeSnapshot(device))))
         // The crash: everything after the snapshot was written, too, but is forgotten.
         const forgotten = fold(log.slice(at + 1), { partition: first.partition })
         const restored: PartitionState = { appliedSequence: at, devices: new Map(snapshots.map((device) => [device.deviceId, device])) }

@@ -1,5 +1,5 @@
 /** The edge module's bundle on a gateway: configured, asked and cut off as on IoT Edge. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MqttClient } from 'mqtt'
@@ -14,6 +14,7 @@ import { eventually } from '../support/eventually.ts'
 import { eventsWhere } from '../support/events.ts'
 import { gatewayForTests } from '../support/gateway.ts'
 import type { GatewayForTests } from '../support/gateway.ts'
+import { root } from '../support/product.ts'
 import { trust } from '../support/trust.ts'
 
 let cloud: CloudForTests
@@ -80,6 +81,17 @@ describe.skipIf(onAzure)('the edge module', () => {
     await gateway.desire({ deadbandFactor: null })
   })
 
+  test('takes the groups of a layered deployment beside its own', async () => {
+    const layer = JSON.parse(readFileSync(join(root, 'infra/edge/layered/pumps.json'), 'utf8')) as { id: string; targetCondition: string }
+    await cloud.rest('PATCH', '/twins/gw-e', { tags: { site: 'north' } })
+    expect((await cloud.rest('PUT', `/configurations/${layer.id}`, layer)).status).toBeLessThan(300)
+    const groups = await eventually(async () => {
+      const reported = (await gateway.reported()) as { groups?: { value: Record<string, { version: string }>; ac: number } }
+      return reported.groups?.value.pumps ? reported.groups : undefined
+    })
+    expect(groups).toMatchObject({ value: { ovens: { version: '7' }, pumps: { version: '2', maxIntervalMs: 30_000 } }, ac: 200 })
+  })
+
   test('answers flush, diagnostics and setLogLevel, and reports its health', async () => {
     const client = await gateway.child('oven-asked')
     await gateway.desire({ batchMaxDelayMs: 600_000 })
@@ -130,7 +142,9 @@ describe.skipIf(onAzure)('the edge module', () => {
     const [call, light] = await Promise.all([called, lit])
     expect(call).toMatchObject({ name: 'cutHeater', payload: { reason: 'chamber too hot' } })
     expect(light.notice).toMatchObject({ deviceId: 'oven-hot', signal: 'chamberTemperatureC', state: 'active', observed: 251, limit: 235 })
-    expect(Math.max(call.atMs, light.atMs) - startMs).toBeLessThan(1_000)
+    const tookMs = Math.max(call.atMs, light.atMs) - startMs
+    process.stdout.write(`safety action after ${tookMs} ms\n`)
+    expect(tookMs).toBeLessThan(1_000)
     await cloud.endFaults()
     const [alert] = await sentByModule(edgeAlertsContentType, 1)
     expect(EdgeAlerts.parse(alert!.body).events).toMatchObject([

@@ -15,8 +15,10 @@ import type { Findings } from '../../edge-module/edge-core.ts'
 import { randomOf } from '../../device-sim/random.ts'
 
 const newCore = () => new EdgeCore(newEdgeState('edge-boot'), zlibCompression)
+/** Read from a file, bytes lie somewhere in a larger buffer. */
+const asFromFile = (bytes: Uint8Array) => Buffer.concat([Buffer.from('x'), bytes, Buffer.from('yz')]).subarray(1, 1 + bytes.length)
 /** As after a restart of the module. */
-const restarted = (core: EdgeCore) => new EdgeCore(decodeEdgeState(encodeEdgeState(core.state)), zlibCompression)
+const restarted = (core: EdgeCore) => new EdgeCore(decodeEdgeState(asFromFile(encodeEdgeState(core.state))), zlibCompression)
 const configured = (core: EdgeCore, desired: Record<string, unknown>) => {
   core.configure(applyDesired(defaultConfiguration, desired).configuration)
   return core

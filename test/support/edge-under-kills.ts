@@ -29,15 +29,15 @@ const deviceCount = 10
 const everyMs = 50
 
 /** Starts the module, kills it after a while, and so on; then leaves it alone. Its parent is the edge runtime. */
-const killer = (script: string, kills: number, seed: string, file: string) => `
+const killer = (script: string, pauses: readonly number[], file: string) => `
 const { spawn } = require('node:child_process'); const { writeFileSync } = require('node:fs')
-let left = ${kills}, state = ${[...seed].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7) % 2147483647}
-const random = () => (state = (state * 48271) % 2147483647) / 2147483647
+const pauses = ${JSON.stringify(pauses)}
 let child
 const start = () => {
   child = spawn(process.execPath, [...process.execArgv, ${JSON.stringify(script)}], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   child.once('exit', start)
-  if (left > 0) setTimeout(() => { left--; writeFileSync(${JSON.stringify(file)}, String(${kills} - left)); child.kill('SIGKILL') }, 350 + 900 * random())
+  const pause = pauses.shift()
+  if (pause !== undefined) setTimeout(() => { writeFileSync(${JSON.stringify(file)}, String(${pauses.length} - pauses.length)); child.kill('SIGKILL') }, pause)
 }
 start()
 for (const event of ['disconnect', 'SIGTERM']) process.on(event, () => { child.removeAllListeners('exit'); child.kill('SIGTERM'); process.exit(0) })
@@ -51,7 +51,9 @@ export async function edgeUnderKills(kills: number, seed: string): Promise<KillR
   const countFile = join(folder, 'kills')
   const script = join(folder, 'killer.cjs')
   writeFileSync(countFile, '0')
-  writeFileSync(script, killer(edgeModuleScript, kills, seed, countFile))
+  const random = randomOf(seed)
+  const pauses = Array.from({ length: kills }, () => Math.round(350 + 900 * random.next()))
+  writeFileSync(script, killer(edgeModuleScript, pauses, countFile))
   const gateway = await gatewayForTests(cloud, { deviceId: 'gw-kill', folder, script })
   const devices: MqttDevice[] = []
   try {
@@ -68,7 +70,6 @@ export async function edgeUnderKills(kills: number, seed: string): Promise<KillR
           () => {},
         ),
       )
-    const random = randomOf(seed)
     const timer = setInterval(() => {
       for (const device of devices) {
         const values = {

@@ -1,0 +1,107 @@
+/** A local cloud and a gateway with the edge module, in processes of their own, to be measured from outside. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Connection } from '../../contract/connection.ts'
+import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
+import { HubRegistry } from '../../device-sim/hub-registry.ts'
+
+const root = new URL('../..', import.meta.url).pathname
+const startMsMax = 30_000
+
+export type BenchClient = { readonly clientId: string; readonly username: string; readonly password: string }
+export type BenchGateway = {
+  readonly port: number
+  readonly ca: string
+  readonly certificates: string
+  /** The gateway, then its modules. */
+  pids(): number[]
+  /** Devices behind it, registered. */
+  clients(count: number, prefix: string): Promise<BenchClient[]>
+  stop(): Promise<void>
+}
+
+type Manifest = { modulesContent: Record<string, { 'properties.desired': Record<string, unknown> }> }
+
+/** @param desired properties of the edge module beside those of the laptop's deployment */
+export async function startGateway(folder: string, desired: Record<string, unknown>): Promise<BenchGateway> {
+  const main = join(root, 'dist/cli/main.mjs')
+  const data = join(folder, 'cloud')
+  mkdirSync(folder, { recursive: true })
+  const cloud = spawn(process.execPath, [main, 'cloud', '--data', data, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await said(cloud, '"ready"')
+  const connection = Connection.parse(JSON.parse(readFileSync(join(data, 'connection.json'), 'utf8')))
+  const ca = readFileSync(connection.ca!, 'utf8')
+  const registry = new HubRegistry(connection.iotHub, ca)
+  const manifest = JSON.parse(readFileSync(join(root, 'dist/infra/deployment.json'), 'utf8')) as Manifest
+  Object.assign(manifest.modulesContent['edge-module']!['properties.desired'], desired)
+  const manifestFile = join(folder, 'deployment.json')
+  writeFileSync(manifestFile, JSON.stringify(manifest))
+  const options = ['--device', 'gw', '--target', join(data, 'connection.json'), '--manifest', manifestFile]
+  const edge = spawn(process.execPath, [main, 'edge', ...options], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: connection.ca! },
+  })
+  const stop = async () => {
+    await end(edge)
+    await end(cloud)
+  }
+  let output = ''
+  edge.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const isUp = () => /"event":"started"/.test(output) && /ready: gateway gw at \S+/.test(output)
+  for (const deadline = Date.now() + startMsMax; !isUp(); await delay(50)) {
+    if (Date.now() < deadline) continue
+    await stop()
+    throw new Error(`the gateway did not start: ${output.slice(-1000)}`)
+  }
+  return {
+    port: Number(/ready: gateway gw at [^:]+:(\d+)/.exec(output)![1]),
+    ca,
+    certificates: dirname(connection.ca!),
+    pids: () => [edge.pid!, ...childrenOf(edge.pid!)],
+    async clients(count, prefix) {
+      const scope = (await registry.get('gw'))!.deviceScope
+      const names = Array.from({ length: count }, (_, index) => `${prefix}-${String(index).padStart(5, '0')}`)
+      return (await registry.ensureDevices(names, scope)).map(({ deviceId, key }) => ({
+        clientId: deviceId,
+        username: `${registry.hubHost}/${deviceId}/?api-version=2021-04-12`,
+        password: sharedAccessSignature(`${registry.hubHost}/devices/${deviceId}`, key, Date.now() + 3_600_000),
+      }))
+    },
+    stop,
+  }
+}
+
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await ended
+}
+
+export const said = (child: ChildProcess, text: string) =>
+  new Promise<void>((resolve, reject) => {
+    let output = ''
+    child.once('exit', (code) => reject(new Error(`ended with code ${code}: ${output.slice(-500)}`)))
+    child.stdout!.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes(text)) resolve()
+    })
+  })
+
+/** Child processes of one, from /proc. */
+function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => {
+      if (!/^\d+$/.test(name)) return false
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+}
