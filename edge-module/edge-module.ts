@@ -29,8 +29,8 @@ import type { Snapshot } from './snapshot-file.ts'
 export type Output = 'alerts' | 'readings' | 'preview' | 'rejected' | 'safety'
 
 const limits = {
-  /** Batches that wait for the gateway before folding stops. */
-  waitingBatches: 8,
+  /** Messages that wait for the gateway before folding stops; a batch may be parted into half of them. */
+  waitingBatches: 32,
   /** Messages folded before the event loop has its turn. */
   foldedAtOnce: 200,
   eventsPerMessage: 50,

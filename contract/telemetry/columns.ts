@@ -25,17 +25,18 @@ function scaleExactly(values: readonly number[]): number {
   if (scaled.length < values.length) scaled = new Float64Array(values.length * 2)
   let factor = 1
   // Too few decimals are noticed at the first value that has more, usually the very first.
-  for (let decimals = 0; decimals <= decimalsMax; decimals++, factor *= 10) if (fits(values, factor)) return decimals
+  for (let decimals = 0; decimals <= decimalsMax; decimals++, factor *= 10) if (fits(values, factor, scaled)) return decimals
   return rawDoubles
 }
 
-function fits(values: readonly number[], factor: number): boolean {
+/** Fills `integers`, unless a value has more decimals. */
+function fits(values: readonly number[], factor: number, integers: Float64Array): boolean {
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!
     const integer = Math.round(value * factor)
     // 2^51 leaves room for the difference of two of them. -0 has no integer form.
     if (integer / factor !== value || integer > scaledMax || integer < -scaledMax || (integer === 0 && Object.is(value, -0))) return false
-    scaled[i] = integer
+    integers[i] = integer
   }
   return true
 }

@@ -119,6 +119,12 @@ function putUint(bytes: Uint8Array, start: number, value: number): number {
   return at
 }
 
+/** Of its final length at once: growing by a value at a time costs a quarter of decoding. */
+function columnOf(count: number): number[] {
+  // oxlint-disable-next-line unicorn/no-new-array
+  return new Array<number>(count)
+}
+
 /** Zigzag. */
 function putInt(bytes: Uint8Array, start: number, value: number): number {
   if (value > -0x4000_0000 && value < 0x4000_0000) {
@@ -191,7 +197,7 @@ export class ByteReader {
 
   /** What `deltas` wrote, divided by `divisor`. */
   deltas(count: number, divisor: number): number[] {
-    const column: number[] = []
+    const column = columnOf(count)
     const bytes = this.#bytes
     const end = this.#end
     let at = this.position
@@ -212,7 +218,7 @@ export class ByteReader {
         value += this.int()
         at = this.position
       }
-      column.push(value / divisor)
+      column[i] = value / divisor
     }
     this.position = at
     return column
@@ -220,7 +226,7 @@ export class ByteReader {
 
   /** What `deltasOfDeltas` wrote. @throws MalformedTelemetryError when a value leaves the safe integers */
   deltasOfDeltas(count: number, base: number): number[] {
-    const column: number[] = []
+    const column = columnOf(count)
     let value = base
     let delta = 0
     for (let i = 0; i < count; ) {
@@ -229,8 +235,7 @@ export class ByteReader {
       if (change === 0) times += this.uint()
       else delta += change
       if (times > count - i) throw new MalformedTelemetryError('malformed-batch', 'a run is longer than its column')
-      i += times
-      for (; times > 0; times--) column.push((value += delta))
+      for (const next = i + times; i < next; i++) column[i] = value += delta
       if (!Number.isSafeInteger(value)) throw new MalformedTelemetryError('malformed-batch', 'a column leaves the safe integers')
     }
     return column
