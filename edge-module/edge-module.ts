@@ -72,6 +72,8 @@ export class EdgeModule {
   #previewTimer: NodeJS.Timeout | undefined
   #snapshot: { position: number; bytes: number; atMs: number }
   #wantsSnapshot = false
+  /** Of the snapshot on disk. */
+  #keptPosition = -1
   /** The newest message of each device while the module is behind. */
   readonly #newest = new Map<string, TelemetryMessage>()
   #lastArrivalMs = 0
@@ -215,7 +217,9 @@ export class EdgeModule {
       while (!this.#isStopped && intake.committed < snapshot.position) await intake.progress()
       for (const output of ['alerts', 'rejected', 'safety'] as const)
         while (!this.#isStopped && outbox.waiting(output) > 0) await outbox.progress()
-      if (this.#isStopped) return
+      // The journal is dropped up to the newest: an older one would have nothing to go on from.
+      if (this.#isStopped || snapshot.position <= this.#keptPosition) return
+      this.#keptPosition = snapshot.position
       writeSnapshot(this.#snapshotPath, snapshot)
       intake.release(snapshot.position)
     } catch (error) {

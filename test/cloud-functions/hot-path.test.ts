@@ -8,7 +8,9 @@ import type { Effects, LoggedMessage, PartitionState } from '../../cloud-functio
 import { addReading, decodeSegment, encodeSegment, openSegment, segmentLimits } from '../../cloud-functions/hot-path/open-segment.ts'
 import { encodePackedBatch, packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
-import { rejectedAtEdge } from '../../contract/telemetry/decode.ts'
+import { edgeAlertsContentType, encodeEdgeAlerts } from '../../contract/edge-alerts.ts'
+import { previewProperty, rejectedAtEdge } from '../../contract/telemetry/decode.ts'
+import type { DeviceBlock } from '../../contract/telemetry/telemetry.ts'
 
 const startMs = 1_700_000_000_000
 const text = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value))
@@ -192,15 +194,83 @@ describe('hot path', () => {
   })
 })
 
+describe('what an edge module may say', () => {
+  const block = (values: readonly number[], fromSeq = 1): DeviceBlock => {
+    const seqs = values.map((_, index) => fromSeq + index)
+    const series = [{ signal: 'vibrationMmPerS', timesMs: seqs.map((seq) => startMs + seq * 1000), seqs, values }]
+    const toSeq = fromSeq + values.length - 1
+    return {
+      deviceId: 'pump-1',
+      bootId: 'b1',
+      modelId: 'dtmi:millwright:CentrifugalPump;1',
+      fromSeq,
+      toSeq,
+      receivedSeq: toSeq,
+      series,
+      filtered: 0,
+      rejected: [],
+    }
+  }
+  const packed = (blocks: readonly DeviceBlock[], change: Partial<LoggedMessage> = {}): LoggedMessage => ({
+    ...pumpLog([2])[0]!,
+    body: encodePackedBatch({ cutAtMs: startMs, blocks }, zlibCompression),
+    contentType: packedBatchContentType,
+    deviceId: 'gateway-1',
+    moduleId: 'edge-module',
+    properties: {},
+    ...change,
+  })
+  const abnormal = [...Array.from({ length: 40 }, (_, index) => 2 + (index % 3) / 100), 9, 9, 9, 9]
+
+  test('a preview shows the newest value, and is neither stored nor counted nor judged', () => {
+    const { partition, effects } = fold([packed([block([9])], { properties: { [previewProperty]: '1' } })])
+    const device = partition.devices.get('pump-1')!
+    expect(device.latest.get('vibrationMmPerS')).toEqual({ timeMs: startMs + 1000, value: 9 })
+    expect(ledgerOf(device.account).published).toBe(0)
+    expect([device.segment, device.watch.signals.size, effects[0]!.alertEvents]).toEqual([undefined, 0, []])
+  })
+
+  test('a preview that is older than what is known changes nothing', () => {
+    const { partition } = fold([
+      packed([block([2, 3])]),
+      packed([block([9])], { properties: { [previewProperty]: '1' }, sequenceNumber: 1 }),
+    ])
+    expect(partition.devices.get('pump-1')!.latest.get('vibrationMmPerS')!.value).toBe(3)
+  })
+
+  test('what it has judged is learned and raises nothing; from a device itself the same words count for nothing', () => {
+    const judged = [{ ...block(abnormal), isJudged: true }]
+    expect(fold([packed(judged)]).effects[0]!.alertEvents).toEqual([])
+    const own = packed(judged, { deviceId: 'pump-1', moduleId: undefined })
+    expect(fold([own]).effects[0]!.alertEvents.map(({ event }) => event.kind)).toContain('raised')
+  })
+
+  test('alerts of somebody who is no edge module are set aside', () => {
+    const body = encodeEdgeAlerts([
+      { deviceId: 'pump-1', signal: 'vibrationMmPerS', event: { kind: 'returned', alertId: 'x', atMs: 1, why: 'normal-again' } },
+    ])
+    const { effects } = fold([packed([], { body, contentType: edgeAlertsContentType, deviceId: 'pump-2', moduleId: undefined })])
+    expect(effects[0]!.deadLetters).toMatchObject([{ deviceId: 'pump-2', reason: 'foreign-device' }])
+  })
+})
+
 describe('snapshot', () => {
   test('that is damaged or of another version is refused, at every byte of its header', () => {
     const device = fold(pumpLog([2, 2, 2])).partition.devices.get('pump-1')!
     const bytes = encodeSnapshot(device)
     expect(() => decodeSnapshot(bytes.subarray(0, bytes.length - 8))).toThrow(UnreadableSnapshotError)
     expect(() => decodeSnapshot(new Uint8Array())).toThrow(UnreadableSnapshotError)
-    const newer = Buffer.from(bytes)
-    newer.write('9', newer.indexOf('"version":1') + '"version":'.length)
+    const newer = Uint8Array.from(bytes)
+    newer[0]!++
     expect(() => decodeSnapshot(newer)).toThrow(UnreadableSnapshotError)
+    const why = (() => {
+      try {
+        return decodeSnapshot(newer)
+      } catch (error) {
+        return (error as Error).cause
+      }
+    })()
+    expect(String(why)).toMatch(/a snapshot of version \d+, this program reads \d+/)
   })
 })
 
