@@ -8,23 +8,66 @@ import { Priority } from './device-model.ts'
 export const AlertCondition = z.enum(['high-high', 'low-low', 'unusual'])
 export type AlertCondition = z.infer<typeof AlertCondition>
 
+/** Which detector spoke, and what it says; see `docs/DETECTION.md`. */
+export const DetectorName = z.enum([
+  'rolling',
+  'level',
+  'high-pass',
+  'season',
+  'jump',
+  'step',
+  'drift',
+  'stuck',
+  'relation',
+  'missing',
+  'rate',
+  'hard-limit',
+])
+export type DetectorName = z.infer<typeof DetectorName>
+
+export const ReasonCode = z.enum([
+  'above-limit',
+  'below-limit',
+  'changes-too-fast',
+  'unusually-high',
+  'unusually-low',
+  'unusual-for-the-time-of-day',
+  'unusual-jump',
+  'unusual-step',
+  'drifting',
+  'does-not-fit-the-other-signals',
+  'stuck',
+  'missing',
+])
+export type ReasonCode = z.infer<typeof ReasonCode>
+
 /** Why an alert was raised, complete enough to draw it and to recompute it. Times are milliseconds since 1970. */
 export const Evidence = z.object({
-  detector: z.enum(['rolling-robust', 'hard-limit']),
+  detector: DetectorName,
   detectorVersion: z.number().int(),
-  reason: z.enum(['unusually-high', 'unusually-low', 'above-limit', 'below-limit']),
+  reason: ReasonCode,
+  direction: z.enum(['high', 'low']),
   observed: z.number(),
   expectedMin: z.number(),
   expectedMax: z.number(),
-  /** Distance from the expected range's middle, in robust standard deviations. */
-  score: z.number(),
+  /** How far outside the expected range, in widths of it. */
+  distance: z.number(),
+  /** 1 is where an alert begins. */
+  severity: z.number(),
   firstSeenMs: z.number(),
+  durationMs: z.number(),
   baselineFromMs: z.number(),
   baselineReadings: z.number().int(),
+  /** Detectors that had not seen enough of the series yet. */
+  learning: z.array(DetectorName),
+  /** Onsets since the last alert of the signal that were not told of, because of its cooldown. */
+  suppressed: z.number().int(),
   /** The window that fired: every reading the detector saw, the last one raising the alert. */
   window: z.object({ timesMs: z.array(z.number()), values: z.array(z.number()) }),
   /** Other signals of the device that moved at the same time. */
-  alsoMoving: z.array(z.object({ signal: z.string(), score: z.number() })),
+  alsoMoving: z.array(z.object({ signal: z.string(), severity: z.number() })),
+  /** State of the detector before the last reading, base64: judging that reading again gives this evidence again. */
+  before: z.string(),
 })
 export type Evidence = z.infer<typeof Evidence>
 

@@ -40,7 +40,7 @@ export const AlertView = Alert.extend({
   /** Why it was raised, in a sentence. */
   explanation: z.string(),
   /** Other signals that moved at the same time, by the names people know. */
-  alsoMoving: z.array(z.object({ signal: z.string(), name: z.string(), score: z.number() })),
+  alsoMoving: z.array(z.object({ signal: z.string(), name: z.string(), severity: z.number() })),
   rationale: z.object({ cause: z.string(), consequence: z.string(), action: z.string(), respondWithinMin: z.number() }),
 })
 export type AlertView = z.infer<typeof AlertView>
@@ -70,18 +70,25 @@ export const AlertDetail = AlertView.extend({
 })
 export type AlertDetail = z.infer<typeof AlertDetail>
 
-export const ReadingsView = z.object({
+/** What a stretch of a signal amounts to, point by point: minimum and maximum are exact, the median an estimate. */
+export const Points = z.object({
+  timesMs: z.array(z.number()),
+  min: z.array(z.number()),
+  max: z.array(z.number()),
+  mean: z.array(z.number()),
+  median: z.array(z.number()),
+  deviation: z.array(z.number()),
+  count: z.array(z.number()),
+})
+export type Points = z.infer<typeof Points>
+
+export const ReadingsView = Points.extend({
   deviceId: z.string(),
   signal: z.string(),
   from: z.number(),
   to: z.number(),
   /** Width of a point. */
   resolutionMs: z.number(),
-  timesMs: z.array(z.number()),
-  min: z.array(z.number()),
-  max: z.array(z.number()),
-  mean: z.array(z.number()),
-  count: z.array(z.number()),
 })
 export type ReadingsView = z.infer<typeof ReadingsView>
 

@@ -58,6 +58,8 @@ const SignalModel = z.object({
   filter: FilterSpec.optional(),
   /** Other names under which devices of this kind send the signal, with the unit they send it in. */
   aliases: z.record(z.string(), z.object({ unit: z.string() })).default({}),
+  /** A change faster than this, in the signal's unit a second, is impossible or dangerous. */
+  ratePerSMax: z.number().positive().optional(),
   /** `limits` for signals that jump by nature: nothing in their own past makes a value unusual. */
   watch: z.enum(['all', 'limits']).default('all'),
 })

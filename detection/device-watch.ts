@@ -1,60 +1,67 @@
 /**
- * Episodes: from verdicts on single readings to what a person must act on. An episode begins after several abnormal
- * readings in a row, ends after several normal ones, and is one alert however long it lasts. Signals that start to
- * move while an episode of the same device is open are evidence for it, not alerts of their own, unless they pass
- * a hard limit: a limit has its own cause and consequence.
+ * Watches the signals of one device, alone and together, and turns verdicts on single readings into alerts: one an
+ * episode. Signals that start to move while an episode of the same device is open are evidence for it, not alerts of
+ * their own, unless they pass a hard limit: a limit has its own cause and consequence.
  */
-import type { AlertCondition, DetectedEvent, Evidence } from '../contract/alert.ts'
-import type { DeviceModel, LimitAlarm, Priority } from '../contract/device-model.ts'
+import type { DetectedEvent, Evidence } from '../contract/alert.ts'
+import type { DeviceModel, LimitAlarm } from '../contract/device-model.ts'
 import { unusualAlarm } from '../contract/device-model.ts'
 import { alertIdOf } from './alert-id.ts'
-import { baselineSpan, detectorVersion, isLearning, lastScore, newSeriesState, observe, recentWindow } from './series-detector.ts'
-import type { SeriesState, Verdict } from './series-detector.ts'
+import { isAbnormal, isCoolingDown, isDoubtful, isEnough, isStillOut, keptRange, onsetOf } from './episode.ts'
+import type { ActivePhase, Cooldown, Finding, Onset, Phase } from './episode.ts'
+import { evidenceOf } from './evidence.ts'
+import { newRecent, rememberRecent } from './recent.ts'
+import { judgeMoment, learnMoment, newMomentJudgement, newRelation, relationBytes, renew } from './relation.ts'
+import type { RelationState } from './relation.ts'
+import { adoptLevel, isLearning, judge, learn, newJudgement, silentForMs } from './series-detector.ts'
+import type { SeriesTraits } from './series-detector.ts'
+import { newSeriesState, seriesBytes, slot } from './series-state.ts'
+import type { SeriesState } from './series-state.ts'
+import { episodeSettings, relationSettings, settings } from './settings.ts'
 
-export const episodeSettings = {
-  /** Abnormal readings in a row before an episode begins, normal ones before it ends. */
-  onReadings: 2,
-  offReadings: 8,
-  /** An episode that the edge found ends when the edge says so; after this many normal readings without a word, anyway. */
-  offReadingsUnlessTold: 240,
-  endedEdgeAlertsMax: 32,
-  /** A signal counts as moving along from this score on, seen within this time. */
-  movingScore: 4,
-  movingWithinMs: 60_000,
-} as const
-
-/** Serialisable: a watch is restored by JSON, except for `state`, which is kept as bytes. */
 export type SignalWatch = {
   readonly signal: string
   readonly state: SeriesState
+  readonly recent: Float64Array
   phase: Phase
+  readonly cooldown: Cooldown
+  /** The last reading's place in its device's account. */
+  bootId: string
+  seq: number
+  /** By the device's model; worked out again when that changes. */
+  traits: SeriesTraits | undefined
 }
-
-type Phase =
-  | { readonly kind: 'quiet' }
-  | { readonly kind: 'pending'; readonly readings: number; readonly firstSeq: number; readonly firstTimeMs: number }
-  | { readonly kind: 'joined' }
-  | {
-      readonly kind: 'active'
-      readonly alertId: string
-      readonly condition: AlertCondition
-      readonly priority: Priority
-      readonly firstTimeMs: number
-      readonly normalReadings: number
-      /** Found by whoever sees every reading; it also says when the episode ends. */
-      readonly isFromEdge: boolean
-    }
 
 export type DeviceWatch = {
   readonly deviceId: string
+  /** Readings are left out on the way here, so that silence means nothing and moments are never whole. */
+  readonly isThinned: boolean
+  modelId: string
   readonly signals: Map<string, SignalWatch>
+  /** Of all signals together, in the order of `signals`; undefined until each of them has been learned. */
+  relation: RelationState | undefined
   /** The last alerts of the edge that have ended here: told of again, they do not begin again. */
   readonly endedEdgeAlerts: string[]
 }
 
-export function newDeviceWatch(deviceId: string): DeviceWatch {
-  return { deviceId, signals: new Map(), endedEdgeAlerts: [] }
+export function newDeviceWatch(deviceId: string, { isThinned = false }: { readonly isThinned?: boolean } = {}): DeviceWatch {
+  return { deviceId, isThinned, modelId: '', signals: new Map(), relation: undefined, endedEdgeAlerts: [] }
 }
+
+export function newSignalWatch(signal: string): SignalWatch {
+  return {
+    signal,
+    state: newSeriesState(),
+    recent: newRecent(),
+    phase: quiet,
+    cooldown: { readings: 0, severity: 0, suppressed: 0 },
+    bootId: '',
+    seq: 0,
+    traits: undefined,
+  }
+}
+
+const quiet: Phase = { kind: 'quiet' }
 
 export type WatchedReading = {
   readonly signal: string
@@ -63,6 +70,10 @@ export type WatchedReading = {
   readonly timeMs: number
   readonly value: number
 }
+
+// Used again for every reading: nothing is kept in them from one call to the next.
+const judgement = newJudgement()
+const moment = newMomentJudgement()
 
 /**
  * Folds one reading into the watch and returns what happened to alerts, usually nothing.
@@ -76,27 +87,251 @@ export function watchReading(
   nowMs: number,
   isJudged = false,
 ): DetectedEvent[] {
-  const signal = signalOf(watch, reading.signal)
-  const verdict = observe(signal.state, reading.timeMs, reading.value, model?.signals[reading.signal]?.deadband ?? 0)
-  if (verdict.kind === 'late') return []
-  const limit = crossedLimit(model, reading)
-  if (verdict.kind === 'adopted' && !limit) return endEpisode(watch, signal, 'adopted-as-normal', nowMs)
-  const isWatched = model?.signals[reading.signal]?.watch !== 'limits'
-  const isAbnormal = limit !== undefined || (verdict.kind === 'anomaly' && isWatched)
-  if (isJudged && (isAbnormal || verdict.kind === 'doubtful')) return []
-  if (isAbnormal) return onAbnormal(watch, signal, reading, model, verdict, limit, nowMs)
-  // Between the thresholds an open episode goes on, and a pending one does not grow: hysteresis.
-  if (verdict.kind === 'doubtful' && isWatched) {
-    if (signal.phase.kind === 'pending') signal.phase = { kind: 'quiet' }
-    return []
-  }
-  return onNormal(watch, signal, nowMs)
+  const { timeMs, value } = reading
+  const signal = signalOf(watch, reading.signal, model)
+  const traits = signal.traits!
+  judge(signal.state, timeMs, value, traits, judgement)
+  if (judgement.kind === 'late') return nothing
+  rememberRecent(signal.recent, timeMs, value)
+  signal.bootId = reading.bootId
+  signal.seq = reading.seq
+  if (judgement.isGap && signal.phase.kind === 'pending') signal.phase = quiet
+  const limit = model && crossedLimit(model, reading)
+  let events: DetectedEvent[] = nothing
+  // Most readings are normal readings of quiet signals: they go no further.
+  if (limit || judgement.severity >= episodeSettings.normalBelow || signal.phase.kind !== 'quiet') {
+    const { severity, detector, expectedMin, expectedMax, isHigh } = judgement
+    const finding: Finding = { severity, detector, expectedMin, expectedMax, limit }
+    events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged, model, before: seriesBytes(signal.state) })
+  } else if (signal.cooldown.readings > 0) signal.cooldown.readings--
+  learn(signal.state, timeMs, value, traits, judgement)
+  if (watch.isThinned || isJudged) return events
+  const together = watchMoment(watch, signal, timeMs, model, nowMs)
+  return together.length === 0 ? events : [...events, ...together]
 }
 
-function signalOf(watch: DeviceWatch, name: string): SignalWatch {
+const nothing: DetectedEvent[] = []
+
+function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | undefined): SignalWatch {
+  const modelId = model?.interface['@id'] ?? ''
+  if (watch.modelId !== modelId) {
+    watch.modelId = modelId
+    watch.relation = undefined
+    for (const signal of watch.signals.values()) signal.traits = undefined
+  }
   let signal = watch.signals.get(name)
-  if (!signal) watch.signals.set(name, (signal = { signal: name, state: newSeriesState(), phase: { kind: 'quiet' } }))
+  if (!signal) {
+    watch.signals.set(name, (signal = newSignalWatch(name)))
+    watch.relation = undefined
+  }
+  signal.traits ??= traitsOf(model, name, watch.isThinned)
   return signal
+}
+
+export function traitsOf(model: DeviceModel | undefined, signal: string, isThinned = false): SeriesTraits {
+  const known = model?.signals[signal]
+  const hasModes = model !== undefined && Object.values(model.signals).some(({ watch }) => watch === 'limits')
+  return {
+    resolution: known?.deadband ?? 0,
+    isJumpy: known?.watch === 'limits',
+    hasModes,
+    isThinned,
+    ratePerSMax: isThinned ? undefined : known?.ratePerSMax,
+  }
+}
+
+function crossedLimit(model: DeviceModel, { signal, value }: WatchedReading): LimitAlarm | undefined {
+  for (const alarm of model.alarms) {
+    if (alarm.condition === 'unusual' || alarm.signal !== signal) continue
+    if (alarm.direction === 'above' ? value > alarm.limit : value < alarm.limit) return alarm
+  }
+  return undefined
+}
+
+type Found = {
+  readonly finding: Finding
+  readonly isHigh: boolean
+  readonly value: number
+  readonly timeMs: number
+  readonly nowMs: number
+  readonly isJudged: boolean
+  readonly model: DeviceModel | undefined
+  readonly before: Uint8Array
+}
+
+function onFinding(watch: DeviceWatch, signal: SignalWatch, found: Found): DetectedEvent[] {
+  const { phase } = signal
+  const { finding, value, isJudged, nowMs } = found
+  if (phase.kind === 'active') {
+    if (isStillOut(phase, finding, value)) return isJudged ? nothing : onStillOut(watch, signal, phase, found)
+    return isDoubtful(finding) ? nothing : onNormal(watch, signal, nowMs)
+  }
+  if (isAbnormal(finding)) return isJudged ? nothing : onAbnormal(watch, signal, found)
+  if (phase.kind === 'pending' || !isDoubtful(finding)) signal.phase = quiet
+  return nothing
+}
+
+function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): DetectedEvent[] {
+  const { finding, timeMs, model, nowMs } = found
+  const { limit } = finding
+  if (!limit && otherEpisodeIsOpen(watch, signal)) {
+    signal.phase = { kind: 'joined' }
+    return nothing
+  }
+  const onset = onsetOf(signal.phase, signal.seq, timeMs)
+  if (!isEnough(onset, finding)) {
+    signal.phase = { kind: 'pending', ...onset }
+    return nothing
+  }
+  if (isCoolingDown(signal.cooldown, finding)) {
+    signal.cooldown.suppressed++
+    signal.phase = quiet
+    return nothing
+  }
+  return [raise(watch, signal, { ...found, onset, name: signal.signal, deviceId: watch.deviceId, model, nowMs })]
+}
+
+function raise(
+  watch: DeviceWatch,
+  signal: SignalWatch,
+  found: Found & { readonly onset: Onset; readonly name: string; readonly deviceId: string },
+): DetectedEvent {
+  const { finding, onset, name, deviceId, model, nowMs } = found
+  const { condition, priority } = finding.limit ?? unusualAlarm(model, signal.signal)
+  const alertId = alertIdOf(deviceId, name, signal.bootId, onset.firstSeq)
+  const evidence = evidenceFor(watch, signal, found, onset.firstTimeMs)
+  signal.phase = {
+    kind: 'active',
+    alertId,
+    condition,
+    priority,
+    firstTimeMs: onset.firstTimeMs,
+    isFromEdge: false,
+    expected: keptRange(finding),
+    severity: finding.severity,
+    normalReadings: 0,
+    abnormalReadings: 0,
+  }
+  signal.cooldown.suppressed = 0
+  const modelId = model?.interface['@id'] ?? ''
+  return { kind: 'raised', alertId, atMs: nowMs, deviceId, modelId, signal: signal.signal, condition, priority, evidence }
+}
+
+function evidenceFor(watch: DeviceWatch, signal: SignalWatch, found: Found, firstTimeMs: number): Evidence {
+  const { finding, isHigh, value, timeMs, before } = found
+  const { state, recent, cooldown } = signal
+  const alsoMoving = movingSignals(watch, signal, timeMs)
+  return evidenceOf({
+    finding,
+    isHigh,
+    observed: value,
+    atMs: timeMs,
+    firstTimeMs,
+    state,
+    recent,
+    suppressed: cooldown.suppressed,
+    alsoMoving,
+    before,
+  })
+}
+
+function onStillOut(watch: DeviceWatch, signal: SignalWatch, phase: ActivePhase, found: Found): DetectedEvent[] {
+  const { finding, nowMs } = found
+  const { limit } = finding
+  phase.normalReadings = 0
+  phase.abnormalReadings++
+  phase.severity = Math.max(phase.severity, finding.severity)
+  if (limit && phase.condition !== limit.condition) {
+    const { condition, priority } = limit
+    phase.condition = condition
+    phase.priority = priority
+    const evidence = evidenceFor(watch, signal, found, phase.firstTimeMs)
+    return [{ kind: 'escalated', alertId: phase.alertId, atMs: nowMs, condition, priority, evidence }]
+  }
+  if (limit || phase.abnormalReadings < settings.adoptReadings) return nothing
+  adoptLevel(signal.state)
+  return endEpisode(watch, signal, 'adopted-as-normal', nowMs)
+}
+
+function onNormal(watch: DeviceWatch, signal: SignalWatch, nowMs: number): DetectedEvent[] {
+  const { phase } = signal
+  if (phase.kind !== 'active') return nothing
+  const offReadings = phase.isFromEdge ? episodeSettings.offReadingsUnlessTold : episodeSettings.offReadings
+  return ++phase.normalReadings >= offReadings ? endEpisode(watch, signal, 'normal-again', nowMs) : nothing
+}
+
+function endEpisode(watch: DeviceWatch, signal: SignalWatch, why: 'normal-again' | 'adopted-as-normal', nowMs: number): DetectedEvent[] {
+  const { phase, cooldown } = signal
+  if (phase.kind !== 'active') return nothing
+  signal.phase = quiet
+  cooldown.readings = episodeSettings.cooldownReadings
+  cooldown.severity = phase.severity
+  if (phase.isFromEdge) rememberEnded(watch, phase.alertId)
+  return [{ kind: 'returned', alertId: phase.alertId, atMs: nowMs, why }]
+}
+
+/** All signals together, once each of them has a reading of the same moment. */
+function watchMoment(
+  watch: DeviceWatch,
+  arrived: SignalWatch,
+  timeMs: number,
+  model: DeviceModel | undefined,
+  nowMs: number,
+): DetectedEvent[] {
+  watch.relation ??= relationFor(watch)
+  const { relation, signals } = watch
+  if (!relation) return nothing
+  let index = 0
+  for (const signal of signals.values()) {
+    if (signal === arrived) break
+    index++
+  }
+  const { numbers } = arrived.state
+  if (!renew(relation, index, numbers[slot.lastValue]!, timeMs, numbers[slot.intervalMs]! / 2)) return nothing
+  judgeMoment(relation, moment)
+  let events = nothing
+  if (moment.severity >= 1) {
+    const signal = [...signals.values()][moment.worst]!
+    const { severity, expectedMin, expectedMax, isHigh } = moment
+    const finding: Finding = { severity, detector: 'relation', expectedMin, expectedMax, limit: undefined }
+    const value = signal.state.numbers[slot.lastValue]!
+    events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged: false, model, before: relationBytes(relation) })
+  }
+  learnMoment(relation, moment, isAnythingOpen(watch))
+  return events
+}
+
+function relationFor({ signals }: DeviceWatch): RelationState | undefined {
+  if (signals.size < 2 || signals.size > relationSettings.signalsMax) return undefined
+  const traits: SeriesTraits[] = []
+  for (const signal of signals.values()) {
+    if (isLearning(signal.state) || !signal.traits) return undefined
+    traits.push(signal.traits)
+  }
+  return newRelation(
+    traits.map(({ resolution }) => resolution),
+    traits.some(({ isJumpy }) => isJumpy),
+  )
+}
+
+/**
+ * Finds signals that have fallen silent while their device went on; called after each of its messages.
+ * @param timeMs event time of the newest reading
+ */
+export function watchSilence(watch: DeviceWatch, timeMs: number, model: DeviceModel | undefined, nowMs: number): DetectedEvent[] {
+  if (watch.isThinned) return nothing
+  const events: DetectedEvent[] = []
+  for (const signal of watch.signals.values()) {
+    if (timeMs - signal.state.numbers[slot.lastTimeMs]! < settings.missingMs || signal.phase.kind !== 'quiet') continue
+    if (silentForMs(signal.state, timeMs) === undefined || otherEpisodeIsOpen(watch, signal)) continue
+    const value = signal.state.numbers[slot.lastValue]!
+    const finding: Finding = { severity: 1, detector: 'missing', expectedMin: value, expectedMax: value, limit: undefined }
+    const onset: Onset = { readings: 1, firstSeq: signal.seq, firstTimeMs: signal.state.numbers[slot.lastTimeMs]! }
+    const found: Found = { finding, isHigh: false, value, timeMs, nowMs, isJudged: false, model, before: seriesBytes(signal.state) }
+    // A name of its own: the last reading may have begun an episode already.
+    events.push(raise(watch, signal, { ...found, onset, name: `${signal.signal}/missing`, deviceId: watch.deviceId }))
+  }
+  return events
 }
 
 /** Readings the edge held back, as one reading at their mean: they tell that nothing happened, so they can only calm. */
@@ -108,69 +343,21 @@ export function watchFiltered(
   model: DeviceModel | undefined,
   nowMs: number,
 ): DetectedEvent[] {
-  const signal = watch.signals.get(signalName)
-  if (!signal) return []
-  const verdict = observe(signal.state, timeMs, mean, model?.signals[signalName]?.deadband ?? 0)
-  return verdict.kind === 'normal' ? onNormal(watch, signal, nowMs) : []
-}
-
-function crossedLimit(model: DeviceModel | undefined, reading: WatchedReading): LimitAlarm | undefined {
-  return model?.alarms.find(
-    (alarm): alarm is LimitAlarm =>
-      alarm.condition !== 'unusual' &&
-      alarm.signal === reading.signal &&
-      (alarm.direction === 'above' ? reading.value > alarm.limit : reading.value < alarm.limit),
-  )
-}
-
-function onAbnormal(
-  watch: DeviceWatch,
-  signal: SignalWatch,
-  reading: WatchedReading,
-  model: DeviceModel | undefined,
-  verdict: Verdict,
-  limit: LimitAlarm | undefined,
-  nowMs: number,
-): DetectedEvent[] {
+  if (!watch.signals.has(signalName)) return nothing
+  const signal = signalOf(watch, signalName, model)
+  const traits = signal.traits!
+  judge(signal.state, timeMs, mean, traits, judgement)
+  if (judgement.kind === 'late') return nothing
+  rememberRecent(signal.recent, timeMs, mean)
   const { phase } = signal
-  if (phase.kind === 'active') {
-    signal.phase = { ...phase, normalReadings: 0 }
-    if (!limit || phase.condition === limit.condition) return []
-    signal.phase = { ...phase, normalReadings: 0, condition: limit.condition, priority: limit.priority }
-    const evidence = evidenceOf(watch, signal, reading, verdict, limit, phase.firstTimeMs)
-    return [{ kind: 'escalated', alertId: phase.alertId, atMs: nowMs, condition: limit.condition, priority: limit.priority, evidence }]
-  }
-  const isFirst = phase.kind === 'quiet' || phase.kind === 'joined'
-  const onset = isFirst ? { readings: 1, firstSeq: reading.seq, firstTimeMs: reading.timeMs } : { ...phase, readings: phase.readings + 1 }
-  if (!limit && otherEpisodeIsOpen(watch, signal)) {
-    signal.phase = { kind: 'joined' }
-    return []
-  }
-  if (onset.readings < (limit?.safety ? 1 : episodeSettings.onReadings)) {
-    signal.phase = { kind: 'pending', ...onset }
-    return []
-  }
-  const record = limit ?? unusualAlarm(model, reading.signal)
-  const alertId = alertIdOf(watch.deviceId, reading.signal, reading.bootId, onset.firstSeq)
-  const { condition, priority } = record
-  signal.phase = { kind: 'active', alertId, condition, priority, firstTimeMs: onset.firstTimeMs, normalReadings: 0, isFromEdge: false }
-  const evidence = evidenceOf(watch, signal, reading, verdict, limit, onset.firstTimeMs)
-  const modelId = model?.interface['@id'] ?? ''
-  return [
-    { kind: 'raised', alertId, atMs: nowMs, deviceId: watch.deviceId, modelId, signal: reading.signal, condition, priority, evidence },
-  ]
-}
-
-function onNormal(watch: DeviceWatch, signal: SignalWatch, nowMs: number): DetectedEvent[] {
-  const { phase } = signal
-  if (phase.kind !== 'active') {
-    signal.phase = { kind: 'quiet' }
-    return []
-  }
-  const offReadings = phase.isFromEdge ? episodeSettings.offReadingsUnlessTold : episodeSettings.offReadings
-  if (phase.normalReadings + 1 >= offReadings) return endEpisode(watch, signal, 'normal-again', nowMs)
-  signal.phase = { ...phase, normalReadings: phase.normalReadings + 1 }
-  return []
+  const { severity, detector, expectedMin, expectedMax } = judgement
+  const finding: Finding = { severity, detector, expectedMin, expectedMax, limit: undefined }
+  const isCalm = severity < episodeSettings.normalBelow && (phase.kind !== 'active' || !isStillOut(phase, finding, mean))
+  learn(signal.state, timeMs, mean, traits, judgement)
+  if (!isCalm) return nothing
+  if (phase.kind === 'active') return onNormal(watch, signal, nowMs)
+  signal.phase = quiet
+  return nothing
 }
 
 /**
@@ -178,29 +365,40 @@ function onNormal(watch: DeviceWatch, signal: SignalWatch, nowMs: number): Detec
  * here already only escalates, and what the edge opened is open here, too.
  */
 export function watchEdgeEvent(watch: DeviceWatch, event: DetectedEvent, signalName: string): DetectedEvent[] {
-  const signal = signalOf(watch, signalName)
+  let signal = watch.signals.get(signalName)
+  if (!signal) watch.signals.set(signalName, (signal = newSignalWatch(signalName)))
   const { phase } = signal
   if (event.kind === 'returned') {
-    if (phase.kind !== 'active' || phase.alertId !== event.alertId) return []
-    signal.phase = { kind: 'quiet' }
+    if (phase.kind !== 'active' || phase.alertId !== event.alertId) return nothing
+    signal.phase = quiet
     rememberEnded(watch, event.alertId)
     return [event]
   }
   const { condition, priority, evidence, atMs } = event
   const isLimit = condition !== 'unusual'
   if (phase.kind === 'active') {
-    if (!isLimit || phase.condition === condition) return []
+    if (!isLimit || phase.condition === condition) return nothing
     signal.phase = { ...phase, condition, priority, normalReadings: 0 }
     return [{ kind: 'escalated', alertId: phase.alertId, atMs, condition, priority, evidence }]
   }
   // What escalated was raised before, and has ended here since.
-  if (event.kind === 'escalated' || watch.endedEdgeAlerts.includes(event.alertId)) return []
+  if (event.kind === 'escalated' || watch.endedEdgeAlerts.includes(event.alertId)) return nothing
   if (!isLimit && otherEpisodeIsOpen(watch, signal)) {
     signal.phase = { kind: 'joined' }
-    return []
+    return nothing
   }
-  const { alertId } = event
-  signal.phase = { kind: 'active', alertId, condition, priority, firstTimeMs: evidence.firstSeenMs, normalReadings: 0, isFromEdge: true }
+  signal.phase = {
+    kind: 'active',
+    alertId: event.alertId,
+    condition,
+    priority,
+    firstTimeMs: evidence.firstSeenMs,
+    isFromEdge: true,
+    expected: undefined,
+    severity: evidence.severity,
+    normalReadings: 0,
+    abnormalReadings: 0,
+  }
   return [event]
 }
 
@@ -209,57 +407,25 @@ function rememberEnded(watch: DeviceWatch, alertId: string): void {
   if (watch.endedEdgeAlerts.length > episodeSettings.endedEdgeAlertsMax) watch.endedEdgeAlerts.shift()
 }
 
-function endEpisode(watch: DeviceWatch, signal: SignalWatch, why: 'normal-again' | 'adopted-as-normal', nowMs: number): DetectedEvent[] {
-  const { phase } = signal
-  signal.phase = { kind: 'quiet' }
-  if (phase.kind === 'active' && phase.isFromEdge) rememberEnded(watch, phase.alertId)
-  return phase.kind === 'active' ? [{ kind: 'returned', alertId: phase.alertId, atMs: nowMs, why }] : []
-}
-
 function otherEpisodeIsOpen(watch: DeviceWatch, except: SignalWatch): boolean {
-  for (const signal of watch.signals.values()) {
-    if (signal !== except && signal.phase.kind === 'active') return true
-  }
+  for (const signal of watch.signals.values()) if (signal !== except && signal.phase.kind === 'active') return true
   return false
 }
 
-function evidenceOf(
-  watch: DeviceWatch,
-  signal: SignalWatch,
-  reading: WatchedReading,
-  verdict: Verdict,
-  limit: LimitAlarm | undefined,
-  firstSeenMs: number,
-): Evidence {
-  const window = recentWindow(signal.state)
-  const { fromMs, readings } = baselineSpan(signal.state)
-  const judged =
-    'score' in verdict ? verdict : { score: 0, expectedMin: Math.min(...window.values), expectedMax: Math.max(...window.values) }
-  const isHigh = limit ? limit.direction === 'above' : judged.score > 0
-  return {
-    detector: limit ? 'hard-limit' : 'rolling-robust',
-    detectorVersion,
-    reason: limit ? (isHigh ? 'above-limit' : 'below-limit') : isHigh ? 'unusually-high' : 'unusually-low',
-    observed: reading.value,
-    expectedMin: limit?.direction === 'below' ? limit.limit : judged.expectedMin,
-    expectedMax: limit?.direction === 'above' ? limit.limit : judged.expectedMax,
-    score: judged.score,
-    firstSeenMs,
-    baselineFromMs: fromMs,
-    baselineReadings: readings,
-    window,
-    alsoMoving: movingSignals(watch, signal, reading.timeMs),
-  }
+function isAnythingOpen(watch: DeviceWatch): boolean {
+  for (const signal of watch.signals.values()) if (signal.phase.kind !== 'quiet') return true
+  return false
 }
 
 function movingSignals(watch: DeviceWatch, except: SignalWatch, nowMs: number): Evidence['alsoMoving'] {
   const moving: Evidence['alsoMoving'] = []
   for (const signal of watch.signals.values()) {
-    const { score, timeMs } = lastScore(signal.state)
-    const isRecent = Math.abs(nowMs - timeMs) <= episodeSettings.movingWithinMs
-    if (signal !== except && isRecent && Math.abs(score) >= episodeSettings.movingScore) moving.push({ signal: signal.signal, score })
+    const { numbers } = signal.state
+    const severity = numbers[slot.severity]!
+    const isRecent = Math.abs(nowMs - numbers[slot.lastTimeMs]!) <= episodeSettings.movingWithinMs
+    if (signal !== except && isRecent && severity >= episodeSettings.movingSeverity) moving.push({ signal: signal.signal, severity })
   }
-  return moving.sort((a, b) => Math.abs(b.score) - Math.abs(a.score))
+  return moving.sort((a, b) => b.severity - a.severity)
 }
 
 /** Nothing abnormal is open or begins. */
@@ -270,7 +436,7 @@ export function isQuiet(watch: DeviceWatch, signalName: string): boolean {
 export type SignalCondition = 'learning' | 'fine' | 'alarm'
 
 /** The state a person sees of one signal. */
-export function signalCondition(signal: SignalWatch): SignalCondition {
-  if (signal.phase.kind === 'active' || signal.phase.kind === 'joined') return 'alarm'
-  return isLearning(signal.state) ? 'learning' : 'fine'
+export function signalCondition({ phase, state }: SignalWatch): SignalCondition {
+  if (phase.kind === 'active' || phase.kind === 'joined') return 'alarm'
+  return isLearning(state) ? 'learning' : 'fine'
 }

@@ -1,40 +1,88 @@
 /** A watch as bytes: phases as JSON, detectors bit for bit. What another version wrote is not read: it is learned anew. */
 import { z } from 'zod'
+import { AlertCondition } from '../contract/alert.ts'
+import { Priority } from '../contract/device-model.ts'
 import { ByteReader, ByteWriter } from '../contract/telemetry/varint.ts'
 import { newDeviceWatch } from './device-watch.ts'
-import type { DeviceWatch, SignalWatch } from './device-watch.ts'
-import { seriesStateLength } from './series-detector.ts'
+import type { DeviceWatch } from './device-watch.ts'
+import { recentLength } from './recent.ts'
+import { relationBytes, relationLength } from './relation.ts'
+import { seriesBytes, seriesStateBytes, seriesStateFrom } from './series-state.ts'
 
-export const watchBytesVersion = 2
-const stateBytes = seriesStateLength * 8
+export const watchBytesVersion = 3
 
-const StoredSignal = z.object({
-  signal: z.string(),
-  phase: z.custom<SignalWatch['phase']>((value) => typeof value === 'object' && value !== null && 'kind' in value),
+const Phase = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('quiet') }),
+  z.object({ kind: z.literal('pending'), readings: z.number(), firstSeq: z.number(), firstTimeMs: z.number() }),
+  z.object({ kind: z.literal('joined') }),
+  z.object({
+    kind: z.literal('active'),
+    alertId: z.string(),
+    condition: AlertCondition,
+    priority: Priority,
+    firstTimeMs: z.number(),
+    isFromEdge: z.boolean(),
+    expected: z
+      .object({ min: z.number(), max: z.number() })
+      .nullable()
+      .transform((range) => range ?? undefined),
+    severity: z.number(),
+    normalReadings: z.number(),
+    abnormalReadings: z.number(),
+  }),
+])
+
+const StoredWatch = z.object({
+  modelId: z.string(),
+  isThinned: z.boolean(),
+  endedEdgeAlerts: z.array(z.string()),
+  hasRelation: z.boolean(),
+  signals: z.array(
+    z.object({
+      signal: z.string(),
+      phase: Phase,
+      cooldown: z.object({ readings: z.number(), severity: z.number(), suppressed: z.number() }),
+      bootId: z.string(),
+      seq: z.number(),
+    }),
+  ),
 })
 
 export function writeWatch(writer: ByteWriter, watch: DeviceWatch): void {
+  const { modelId, isThinned, endedEdgeAlerts, relation, signals } = watch
   writer.uint(watchBytesVersion)
-  writer.uint(seriesStateLength)
-  writer.text(JSON.stringify(watch.endedEdgeAlerts))
-  writer.uint(watch.signals.size)
-  for (const { signal, phase, state } of watch.signals.values()) {
-    writer.text(JSON.stringify({ signal, phase }))
-    writer.raw(new Uint8Array(state.buffer, state.byteOffset, stateBytes))
+  const header = {
+    modelId,
+    isThinned,
+    endedEdgeAlerts,
+    hasRelation: relation !== undefined,
+    signals: [...signals.values()].map(({ signal, phase, cooldown, bootId, seq }) => ({
+      signal,
+      phase: phase.kind === 'active' ? { ...phase, expected: phase.expected ?? null } : phase,
+      cooldown,
+      bootId,
+      seq,
+    })),
   }
+  writer.text(JSON.stringify(header))
+  for (const { state, recent } of signals.values()) {
+    writer.raw(seriesBytes(state))
+    writer.raw(new Uint8Array(recent.buffer, recent.byteOffset, recent.byteLength))
+  }
+  if (relation) writer.raw(relationBytes(relation))
 }
 
 /** @throws RangeError for another version @throws for damaged bytes */
 export function readWatch(reader: ByteReader, deviceId: string): DeviceWatch {
-  const [version, length] = [reader.uint(), reader.uint()]
-  if (version !== watchBytesVersion || length !== seriesStateLength)
-    throw new RangeError(`a watch of version ${version}, this program reads ${watchBytesVersion}`)
-  const watch = newDeviceWatch(deviceId)
-  watch.endedEdgeAlerts.push(...z.array(z.string()).parse(JSON.parse(reader.text())))
-  for (let count = reader.uint(); count > 0; count--) {
-    const { signal, phase } = StoredSignal.parse(JSON.parse(reader.text()))
-    const state = reader.float64Array(seriesStateLength)
-    watch.signals.set(signal, { signal, phase, state })
+  const version = reader.uint()
+  if (version !== watchBytesVersion) throw new RangeError(`a watch of version ${version}, this program reads ${watchBytesVersion}`)
+  const { modelId, isThinned, endedEdgeAlerts, hasRelation, signals } = StoredWatch.parse(JSON.parse(reader.text()))
+  const watch: DeviceWatch = { ...newDeviceWatch(deviceId, { isThinned }), modelId, endedEdgeAlerts }
+  for (const stored of signals) {
+    const state = seriesStateFrom(reader.take(seriesStateBytes))
+    const recent = reader.float64Array(recentLength)
+    watch.signals.set(stored.signal, { ...stored, state, recent, traits: undefined })
   }
+  if (hasRelation) watch.relation = reader.float64Array(relationLength(signals.length))
   return watch
 }

@@ -16,9 +16,9 @@ import type { PackedBatch } from '../contract/telemetry/packed-batch.ts'
 import type { Compression, DeviceBlock, Series } from '../contract/telemetry/telemetry.ts'
 import { expiredReason } from '../contract/telemetry/telemetry.ts'
 import { inModelUnits } from '../contract/units.ts'
-import { isQuiet, watchReading } from '../detection/device-watch.ts'
-import { lastReading } from '../detection/series-detector.ts'
-import { watchSeries } from '../detection/watch-series.ts'
+import { isQuiet, watchReading, watchSilence } from '../detection/device-watch.ts'
+import { lastReading } from '../detection/recent.ts'
+import { watchBlock } from '../detection/watch-block.ts'
 import { defaultConfiguration, ruleOf } from './configuration.ts'
 import type { Configuration } from './configuration.ts'
 import { newEdgeDevice, newEdgeSignal } from './edge-devices.ts'
@@ -129,6 +129,7 @@ export class EdgeCore {
           if (seq + shift > device.appliedSeq) this.#batch.reject(block, { seq: seq + shift, count: 1, reason: 'too-many-signals' })
       }
     }
+    this.#noteSilence(device, decoded.series, model, arrivedMs, alerts)
     block.filtered += decoded.filtered
     for (const range of decoded.rejected) this.#batch.reject(block, { ...range, seq: range.seq + shift })
     if (isCrowded) this.troubles.note(device.deviceId, 'too-many-signals', arrivedMs)
@@ -172,6 +173,20 @@ export class EdgeCore {
       this.troubles.note(device.deviceId, 'clock-ahead', arrivedMs)
     // A gateway below this one has filtered already: its statement goes on.
     if (filtered) addSummary(signal.heldBack, filtered, arrivedMs)
+  }
+
+  /** A signal that is no longer sent while its device goes on. */
+  #noteSilence(
+    device: EdgeDevice,
+    series: readonly Series[],
+    model: DeviceModel | undefined,
+    arrivedMs: number,
+    alerts: EdgeAlertEvent[],
+  ): void {
+    const newestMs = Math.max(...series.map(({ timesMs }) => timesMs.at(-1) ?? Number.NEGATIVE_INFINITY))
+    for (const event of watchSilence(device.raw, newestMs, model, arrivedMs)) {
+      if (event.kind === 'raised') alerts.push({ deviceId: device.deviceId, signal: event.signal, event })
+    }
   }
 
   #holdBack(block: OpenBlock, { heldBack }: EdgeSignal, timeMs: number, value: number, nowMs: number): void {
@@ -266,8 +281,8 @@ export class EdgeCore {
       if (!known || timeMs >= known.timeMs) signals.set(signal, { timeMs, value })
     }
     for (const { deviceId, raw } of this.state.devices.values())
-      for (const { signal, state } of raw.signals.values()) {
-        const last = lastReading(state)
+      for (const { signal, recent } of raw.signals.values()) {
+        const last = lastReading(recent)
         if (last) note(deviceId, signal, last.timeMs, last.value)
       }
     for (const message of unfolded) {
@@ -298,9 +313,8 @@ export class EdgeCore {
     for (const block of blocks) {
       const device = this.state.devices.get(block.deviceId)!
       const model = deviceModel(block.modelId)
-      for (const series of block.series) {
-        watchSeries(device.filtered, series, { bootId: block.bootId, afterSeq: block.fromSeq - 1, model, nowMs })
-        const { signal } = series
+      watchBlock(device.filtered, block.series, { bootId: block.bootId, afterSeq: block.fromSeq - 1, model, nowMs })
+      for (const { signal } of block.series) {
         if (isQuiet(device.filtered, signal) !== isQuiet(device.raw, signal))
           device.signals.get(signal)!.openReadings = edgeLimits.openReadings
       }

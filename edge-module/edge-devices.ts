@@ -52,7 +52,7 @@ export function newEdgeDevice(deviceId: string, bootId: string): EdgeDevice {
     appliedSeq: 0,
     signals: new Map(),
     raw: newDeviceWatch(deviceId),
-    filtered: newDeviceWatch(deviceId),
+    filtered: newDeviceWatch(deviceId, { isThinned: true }),
     allowance: undefined,
   }
 }
@@ -61,7 +61,7 @@ export function newEdgeSignal(): EdgeSignal {
   return { filter: newFilterState(), heldBack: newHeldBack(), openReadings: 0, rule: undefined }
 }
 
-const version = 1
+const version = 2
 const StoredDevice = z.object({
   deviceId: z.string(),
   bootId: z.string(),

@@ -17,7 +17,7 @@ export function alertView(alert: Alert): AlertView {
     signalName: signalDisplayName(model, alert.signal),
     unit: model?.signals[alert.signal]?.unit ?? '',
     explanation: explainAlert(alert),
-    alsoMoving: alert.evidence.alsoMoving.map(({ signal, score }) => ({ signal, score, name: signalDisplayName(model, signal) })),
+    alsoMoving: alert.evidence.alsoMoving.map(({ signal, severity }) => ({ signal, severity, name: signalDisplayName(model, signal) })),
     rationale: { cause, consequence, action, respondWithinMin },
   }
 }

@@ -6,11 +6,10 @@ import { addLedgers } from '../../contract/ledger.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { isOperator } from '../api/operator.ts'
 import { answering, Problem } from '../api/respond.ts'
-import { bucketWidthMs, resample } from '../api/resample.ts'
+import { readPoints, widthFor } from '../api/points.ts'
 import { deviceView } from '../api/views.ts'
-import { segmentLimits } from '../hot-path/open-segment.ts'
 import { appSettings, appTables } from '../services.ts'
-import { listDeadLetters, listDevices, readDevice, readSegments } from '../store/latest-store.ts'
+import { listDeadLetters, listDevices, readDevice } from '../store/latest-store.ts'
 
 const get = { methods: ['GET' as const], authLevel: 'anonymous' as const }
 
@@ -55,7 +54,6 @@ app.http('device', {
   handler: answering(async (request) => deviceView((await requireDevice(request.params.id)).summary, Date.now())),
 })
 
-const pointsMax = 1_000
 const Instant = z.union([z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)), z.coerce.number()]).pipe(z.number())
 const ReadingsQuery = z.object({
   signal: z.string().min(1),
@@ -74,29 +72,15 @@ app.http('readings', {
     const toMs = query.to ?? Math.max(summary.lastSeenMs, ...summary.signals.map(({ timeMs }) => timeMs)) + 1
     const fromMs = query.from ?? toMs - 15 * 60_000
     if (fromMs >= toMs) throw new Problem(400, 'Bad request', `'from' must be before 'to'`)
-    const widthMs = Math.max(query.resolution === undefined ? 0 : query.resolution * 1000, bucketWidthMs(toMs - fromMs, pointsMax))
-    // Segments are keyed by hub time. A recording's event times lie elsewhere, so a span of the past is searched up to now.
-    const segments = await readSegments(
-      await appTables(),
-      summary.deviceId,
-      { fromMs, toMs: Math.max(toMs, summary.lastSeenMs) },
-      segmentLimits.spanMsMax,
-    )
-    const readings = [...segments, ...(tail ? [tail] : [])].flatMap((segment) => {
-      const series = segment.series.get(query.signal)
-      return series
-        ? series.values
-            .map((value, index) => ({ value, timeMs: series.timesMs[index]! }))
-            .filter(({ timeMs }) => timeMs >= fromMs && timeMs < toMs)
-        : []
-    })
+    const widthMs = Math.max(query.resolution === undefined ? 0 : query.resolution * 1000, widthFor(toMs - fromMs))
+    const points = await readPoints(await appTables(), summary, tail, { signal: query.signal, fromMs, toMs, widthMs })
     return {
       deviceId: summary.deviceId,
       signal: query.signal,
       from: fromMs,
       to: toMs,
       resolutionMs: widthMs,
-      ...resample(readings, widthMs),
+      ...points,
     } satisfies ReadingsView
   }),
 })

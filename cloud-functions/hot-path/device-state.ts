@@ -8,6 +8,9 @@ import { newAccount } from './device-account.ts'
 import type { DeviceAccount } from './device-account.ts'
 import { decodeSegment, encodeSegment } from './open-segment.ts'
 import type { Segment } from './open-segment.ts'
+import { newOpenRollups } from './roll-up.ts'
+import type { OpenRollups } from './roll-up.ts'
+import { decodeBuckets, encodeBuckets } from './rollup.ts'
 
 export type DeviceState = {
   readonly deviceId: string
@@ -17,6 +20,7 @@ export type DeviceState = {
   readonly account: DeviceAccount
   readonly watch: DeviceWatch
   segment: Segment | undefined
+  readonly rollups: OpenRollups
   readonly latest: Map<string, { timeMs: number; value: number }>
   lastSeenMs: number
 }
@@ -29,31 +33,45 @@ export function newDeviceState(deviceId: string): DeviceState {
     account: newAccount(),
     watch: newDeviceWatch(deviceId),
     segment: undefined,
+    rollups: newOpenRollups(),
     latest: new Map(),
     lastSeenMs: 0,
   }
 }
 
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 const SnapshotHeader = z.object({
   deviceId: z.string(),
   modelId: z.string(),
   appliedSequence: z.number(),
   lastSeenMs: z.number(),
+  hoursUpToMs: z.number(),
+  daysUpToMs: z.number(),
   account: z.custom<DeviceAccount>((value) => typeof value === 'object' && value !== null && 'boots' in value),
   latest: z.array(z.tuple([z.string(), z.object({ timeMs: z.number(), value: z.number() })])),
 })
 
 /** Header as JSON, then the open segment, then the watch: bit for bit. */
 export function encodeSnapshot(state: DeviceState): Uint8Array {
-  const { deviceId, modelId, appliedSequence, lastSeenMs, account, watch, segment, latest } = state
+  const { deviceId, modelId, appliedSequence, lastSeenMs, account, watch, segment, rollups, latest } = state
   // Equal states give equal bytes: the order of names is fixed here.
-  const header: z.infer<typeof SnapshotHeader> = { deviceId, modelId, appliedSequence, lastSeenMs, account, latest: [...latest] }
+  const header: z.infer<typeof SnapshotHeader> = {
+    deviceId,
+    modelId,
+    appliedSequence,
+    lastSeenMs,
+    hoursUpToMs: rollups.hoursUpToMs,
+    daysUpToMs: rollups.daysUpToMs,
+    account,
+    latest: [...latest],
+  }
   const writer = new ByteWriter()
   writer.uint(snapshotVersion)
   writer.text(JSON.stringify(header))
   writer.bytes(segment ? encodeSegment(segment) : new Uint8Array())
+  writer.bytes(encodeBuckets(rollups.hours, 0))
+  writer.bytes(encodeBuckets(rollups.days, 0))
   writeWatch(writer, watch)
   return writer.finish()
 }
@@ -68,10 +86,13 @@ export function decodeSnapshot(bytes: Uint8Array): DeviceState {
     const reader = new ByteReader(bytes)
     const version = reader.uint()
     if (version !== snapshotVersion) throw new RangeError(`a snapshot of version ${version}, this program reads ${snapshotVersion}`)
-    const header = SnapshotHeader.parse(JSON.parse(reader.text()))
+    const { hoursUpToMs, daysUpToMs, ...header } = SnapshotHeader.parse(JSON.parse(reader.text()))
     const segmentBytes = reader.take(reader.count())
     const segment = segmentBytes.length > 0 ? decodeSegment(segmentBytes) : undefined
-    return { ...header, latest: new Map(header.latest), segment, watch: readWatch(reader, header.deviceId) }
+    const hours = decodeBuckets(reader.take(reader.count()), 0)
+    const days = decodeBuckets(reader.take(reader.count()), 0)
+    const rollups: OpenRollups = { hours, days, hoursUpToMs, daysUpToMs }
+    return { ...header, latest: new Map(header.latest), segment, rollups, watch: readWatch(reader, header.deviceId) }
   } catch (error) {
     throw new UnreadableSnapshotError('the snapshot cannot be read', { cause: error })
   }

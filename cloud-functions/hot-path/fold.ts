@@ -12,12 +12,14 @@ import { DeadLetterReason, MalformedTelemetryError } from '../../contract/teleme
 import type { Compression, DeviceBlock, Series } from '../../contract/telemetry/telemetry.ts'
 import { inModelUnits } from '../../contract/units.ts'
 import { watchEdgeEvent } from '../../detection/device-watch.ts'
-import { watchSeries } from '../../detection/watch-series.ts'
+import { watchBlock } from '../../detection/watch-block.ts'
 import { appliedSeq, bookBlock, bookDeadLetter } from './device-account.ts'
 import { newDeviceState } from './device-state.ts'
 import type { DeviceState } from './device-state.ts'
-import { addReading, isFull, openSegment } from './open-segment.ts'
+import { addFiltered, addReading, isFull, openSegment } from './open-segment.ts'
 import type { Segment } from './open-segment.ts'
+import { rollUp } from './roll-up.ts'
+import type { Rollup } from './roll-up.ts'
 
 export type LoggedMessage = TelemetryMessage & {
   /** Position in the partition's log. */
@@ -35,7 +37,7 @@ export type DeadLetter = {
 }
 
 export type Effects = {
-  readonly closedSegments: { readonly deviceId: string; readonly segment: Segment }[]
+  readonly closedSegments: { readonly deviceId: string; readonly segment: Segment; readonly rollups: readonly Rollup[] }[]
   readonly alertEvents: { readonly sequenceNumber: number; readonly event: DetectedEvent }[]
   readonly deadLetters: DeadLetter[]
   readonly touchedDevices: Set<string>
@@ -151,13 +153,12 @@ function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: D
   if (block.toSeq <= appliedBeforeSeq) return
   const model = deviceModel(device.modelId)
   const isWholeNew = block.fromSeq > appliedBeforeSeq
-  for (const series of block.series) {
+  for (const series of block.series)
     keepReadings(device, series, { block, appliedBeforeSeq, isWholeNew, arrivedMs: message.arrivedMs }, effects)
-    const afterSeq = Math.max(appliedBeforeSeq, block.fromSeq - 1)
-    const isJudged = block.isJudged === true && message.moduleId !== undefined
-    const events = watchSeries(device.watch, series, { bootId: block.bootId, afterSeq, model, nowMs: message.arrivedMs, isJudged })
-    for (const event of events) effects.alertEvents.push({ sequenceNumber: message.sequenceNumber, event })
-  }
+  const afterSeq = Math.max(appliedBeforeSeq, block.fromSeq - 1)
+  const isJudged = block.isJudged === true && message.moduleId !== undefined
+  const events = watchBlock(device.watch, block.series, { bootId: block.bootId, afterSeq, model, nowMs: message.arrivedMs, isJudged })
+  for (const event of events) effects.alertEvents.push({ sequenceNumber: message.sequenceNumber, event })
 }
 
 type BlockContext = {
@@ -169,7 +170,7 @@ type BlockContext = {
 
 function keepReadings(
   device: DeviceState,
-  { signal, timesMs, seqs, values }: Series,
+  { signal, timesMs, seqs, values, filtered }: Series,
   { block, appliedBeforeSeq, isWholeNew, arrivedMs }: BlockContext,
   effects: Effects,
 ): void {
@@ -182,13 +183,15 @@ function keepReadings(
     addReading(segmentFor(device, block.bootId, seq, arrivedMs, effects), signal, timeMs, seq, value)
     if (!isRecalled || timeMs > (device.latest.get(signal)?.timeMs ?? 0)) device.latest.set(signal, { timeMs, value })
   }
+  // A block that came in part before has told of these already.
+  if (filtered && isWholeNew) addFiltered(segmentFor(device, block.bootId, block.fromSeq, arrivedMs, effects), signal, filtered)
 }
 
 /** The open segment, a new one when the boot changed or the old one is full. */
 function segmentFor(device: DeviceState, bootId: string, seq: number, nowMs: number, effects: Effects): Segment {
   const { segment } = device
   if (segment && segment.bootId === bootId && !isFull(segment, nowMs)) return segment
-  if (segment) effects.closedSegments.push({ deviceId: device.deviceId, segment })
+  if (segment) effects.closedSegments.push({ deviceId: device.deviceId, segment, rollups: rollUp(device.rollups, segment) })
   return (device.segment = openSegment(bootId, seq, nowMs))
 }
 

@@ -3,6 +3,7 @@
  * how the log was cut into batches, so that replaying it writes the same rows again.
  */
 import { readColumns, writeColumns } from '../../contract/telemetry/columns.ts'
+import type { FilteredSummary } from '../../contract/telemetry/telemetry.ts'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
 
 export const segmentLimits = {
@@ -11,7 +12,14 @@ export const segmentLimits = {
   spanMsMax: 600_000,
 } as const
 
-export type SegmentSeries = { readonly signal: string; readonly timesMs: number[]; readonly seqs: number[]; readonly values: number[] }
+export type SegmentSeries = {
+  readonly signal: string
+  readonly timesMs: number[]
+  readonly seqs: number[]
+  readonly values: number[]
+  /** What the edge held back. */
+  readonly filtered: FilteredSummary[]
+}
 
 export type Segment = {
   readonly bootId: string
@@ -31,12 +39,25 @@ export function isFull(segment: Segment, nowMs: number): boolean {
 }
 
 export function addReading(segment: Segment, signal: string, timeMs: number, seq: number, value: number): void {
-  let series = segment.series.get(signal)
-  if (!series) segment.series.set(signal, (series = { signal, timesMs: [], seqs: [], values: [] }))
+  const series = seriesOf(segment, signal)
   series.timesMs.push(timeMs)
   series.seqs.push(seq)
   series.values.push(value)
   segment.readings++
+}
+
+export function addFiltered(segment: Segment, signal: string, summary: FilteredSummary): void {
+  seriesOf(segment, signal).filtered.push(summary)
+}
+
+function seriesOf(segment: Segment, signal: string): SegmentSeries {
+  let series = segment.series.get(signal)
+  if (!series) segment.series.set(signal, (series = { signal, timesMs: [], seqs: [], values: [], filtered: [] }))
+  return series
+}
+
+export function* readingsOf({ timesMs, values }: SegmentSeries): Generator<{ readonly timeMs: number; readonly value: number }> {
+  for (let i = 0; i < values.length; i++) yield { timeMs: timesMs[i]!, value: values[i]! }
 }
 
 export function encodeSegment(segment: Segment): Uint8Array {
@@ -49,6 +70,7 @@ export function encodeSegment(segment: Segment): Uint8Array {
   for (const series of segment.series.values()) {
     writer.text(series.signal)
     writeColumns(writer, series, { timeMs: segment.openedMs, seq: segment.firstSeq, previousTimesMs })
+    writeFiltered(writer, series.filtered, segment.openedMs)
     previousTimesMs = series.timesMs
   }
   return writer.finish()
@@ -63,9 +85,33 @@ export function decodeSegment(bytes: Uint8Array): Segment {
     const signal = reader.text()
     const { timesMs, seqs, values } = readColumns(reader, { timeMs: openedMs, seq: segment.firstSeq, previousTimesMs })
     // An open segment grows on: its columns are its own.
-    segment.series.set(signal, { signal, timesMs: [...timesMs], seqs: [...seqs], values: [...values] })
+    segment.series.set(signal, {
+      signal,
+      timesMs: [...timesMs],
+      seqs: [...seqs],
+      values: [...values],
+      filtered: readFiltered(reader, openedMs),
+    })
     segment.readings += values.length
     previousTimesMs = timesMs
   }
   return segment
+}
+
+function writeFiltered(writer: ByteWriter, filtered: readonly FilteredSummary[], baseMs: number): void {
+  writer.uint(filtered.length)
+  for (const { count, min, max, mean, lastTimeMs } of filtered) {
+    writer.uint(count)
+    writer.int(lastTimeMs - baseMs)
+    writer.raw(new Uint8Array(Float64Array.of(min, max, mean).buffer))
+  }
+}
+
+function readFiltered(reader: ByteReader, baseMs: number): FilteredSummary[] {
+  return Array.from({ length: reader.count() }, () => {
+    const count = reader.uint()
+    const lastTimeMs = baseMs + reader.int()
+    const [min, max, mean] = reader.float64Array(3)
+    return { count, min: min!, max: max!, mean: mean!, lastTimeMs }
+  })
 }

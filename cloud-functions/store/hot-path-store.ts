@@ -12,6 +12,7 @@ import type { DeviceState } from '../hot-path/device-state.ts'
 import type { DeadLetter, Effects, PartitionState } from '../hot-path/fold.ts'
 import { encodeSegment } from '../hot-path/open-segment.ts'
 import { appendEvent } from './alert-store.ts'
+import { writeRollups } from './rollup-store.ts'
 import type { DeviceSummary } from './latest-store.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
 import { sequenceKey, tableKey, timeKey } from './table-keys.ts'
@@ -57,12 +58,14 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
 
 /** Writes everything that people and other functions read. */
 export async function writeEffects(tables: Tables, partitionId: string, partition: PartitionState, effects: Effects): Promise<void> {
-  for (const { deviceId, segment } of effects.closedSegments) {
-    const rowKey = `${timeKey(segment.openedMs)}-${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
+  for (const { deviceId, segment, rollups } of effects.closedSegments) {
+    const part = `${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
+    const rowKey = `${timeKey(segment.openedMs)}-${part}`
     await tables.readings.upsertEntity(
       { partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) },
       'Replace',
     )
+    await writeRollups(tables, deviceId, part, rollups)
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
   for (const { sequenceNumber, event } of effects.alertEvents) await appendEvent(tables, event, sequenceKey(sequenceNumber))
@@ -81,6 +84,8 @@ function latestRow(partitionId: string, device: DeviceState) {
     kind: deviceModel(device.modelId)?.interface.displayName ?? '',
     lastSeenMs: device.lastSeenMs,
     ledger: ledgerOf(device.account),
+    hoursUpToMs: device.rollups.hoursUpToMs,
+    daysUpToMs: device.rollups.daysUpToMs,
     signals: [...device.latest].map(([signal, { timeMs, value }]) => {
       const watched = device.watch.signals.get(signal)
       return { signal, timeMs, value, condition: watched ? signalCondition(watched) : 'learning' }

@@ -15,6 +15,9 @@ export const DeviceSummary = z.object({
   kind: z.string(),
   lastSeenMs: z.number(),
   ledger: LedgerCounts,
+  /** Hours, and days, that begin before this have their rollups; later ones are made of finer ones. */
+  hoursUpToMs: z.number(),
+  daysUpToMs: z.number(),
   signals: z.array(
     z.object({
       signal: z.string(),

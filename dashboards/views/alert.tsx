@@ -16,6 +16,21 @@ const eventWords: Record<AlertDetail['history'][number]['kind'], string> = {
   acknowledged: 'Acknowledged',
 }
 
+const detectorWords: Record<AlertDetail['evidence']['detector'], string> = {
+  rolling: 'Rolling median of the last readings',
+  level: 'Level against its own past',
+  'high-pass': 'Level against the last minutes, and its own past',
+  season: 'Time of day',
+  jump: 'Change from one reading to the next',
+  step: 'Change of the mean',
+  drift: 'Drift since commissioning',
+  stuck: 'Stuck sensor',
+  relation: 'Relation to the other signals',
+  missing: 'Missing data',
+  rate: 'Rate limit of the device model',
+  'hard-limit': 'Hard limit of the device model',
+}
+
 export function AlertPage({ alertId }: { alertId: string }) {
   const { data: alert, problem, refresh } = useLive<AlertDetail>(`alerts/${alertId}`, 2_000)
   if (!alert) {
@@ -67,23 +82,33 @@ export function AlertPage({ alertId }: { alertId: string }) {
         <dl class="facts">
           <dt>Detector</dt>
           <dd>
-            {isLimit ? 'Hard limit of the device model' : 'Rolling robust score'}, version {evidence.detectorVersion}
+            {detectorWords[evidence.detector]}, version {evidence.detectorVersion}
           </dd>
           <dt>Distance</dt>
-          <dd>{formatNumber(Math.abs(evidence.score))} robust standard deviations from the median</dd>
+          <dd>
+            {formatNumber(evidence.distance)} times the width of the expected range
+            {isLimit ? '' : `, severity ${formatNumber(evidence.severity)}`}
+          </dd>
           <dt>Baseline</dt>
           <dd>
-            {evidence.baselineReadings} normal readings since <Time ms={evidence.baselineFromMs} />
+            {evidence.baselineReadings} readings since <Time ms={evidence.baselineFromMs} />
           </dd>
+          {evidence.learning.length === 0 ? null : (
+            <>
+              <dt>Still learning</dt>
+              <dd>{evidence.learning.join(', ')}</dd>
+            </>
+          )}
           <dt>First seen</dt>
           <dd>
-            <Time ms={evidence.firstSeenMs} />
+            <Time ms={evidence.firstSeenMs} />, {formatNumber(evidence.durationMs / 1000)} s before the alert
+            {evidence.suppressed === 0 ? '' : `; ${evidence.suppressed} like it were not told since the last`}
           </dd>
           <dt>Also moving</dt>
           <dd>
             {alert.alsoMoving.length === 0
               ? 'no other signal'
-              : alert.alsoMoving.map(({ name, score }) => `${name} (${formatNumber(score)})`).join(', ')}
+              : alert.alsoMoving.map(({ name, severity }) => `${name} (${formatNumber(severity)})`).join(', ')}
           </dd>
         </dl>
       </section>

@@ -5,18 +5,24 @@ import { foldAlert } from '../../cloud-functions/alerting/alert-life.ts'
 import type { AlertEvent, Evidence } from '../../contract/alert.ts'
 
 const evidence: Evidence = {
-  detector: 'rolling-robust',
-  detectorVersion: 1,
+  detector: 'rolling',
+  detectorVersion: 2,
   reason: 'unusually-high',
+  direction: 'high',
   observed: 4.2,
   expectedMin: 1.8,
   expectedMax: 2.4,
-  score: 30,
+  distance: 3,
+  severity: 30,
   firstSeenMs: 900,
+  durationMs: 100,
   baselineFromMs: 0,
   baselineReadings: 60,
+  learning: [],
+  suppressed: 0,
+  before: '',
   window: { timesMs: [1], values: [4.2] },
-  alsoMoving: [{ signal: 'motorCurrentA', score: 12 }],
+  alsoMoving: [{ signal: 'motorCurrentA', severity: 12 }],
 }
 const alertId = '0123456789abcdef'
 const raised: AlertEvent = {
@@ -75,7 +81,7 @@ describe('the life of an alert', () => {
 describe('an alert in words', () => {
   test('says what is unusual, against what, and what else moves', () => {
     expect(explainAlert(foldAlert([raised])!)).toBe(
-      'Vibration is unusually high: 4.2 mm/s, expected 1.8 mm/s to 2.4 mm/s from the last 60 normal readings. Also moving: motor current.',
+      'Vibration is unusually high: 4.2 mm/s, expected 1.8 mm/s to 2.4 mm/s. Also moving: motor current.',
     )
   })
   test('names the limit that was passed', () =>

@@ -1,0 +1,91 @@
+/**
+ * A simulated plant: false alerts on healthy machines, and what is found of labelled faults. Machines are healthy for a
+ * day before their first fault. The simulator was written by the authors of the detectors: read it as a regression test.
+ */
+import { deviceModel } from '../../contract/device-model.ts'
+import { newDeviceWatch, watchReading, watchSilence } from '../../detection/device-watch.ts'
+import { randomFaults } from '../../device-sim/faults/fault.ts'
+import type { PlannedFault } from '../../device-sim/faults/fault.ts'
+import { createPlant, mixedMachines } from '../../device-sim/plant.ts'
+import { median, printRow } from '../measure.ts'
+
+const healthyMachines = Number(process.env.HEALTHY_MACHINES ?? 24)
+const healthyDays = Number(process.env.HEALTHY_DAYS ?? 2)
+const faultyMachines = Number(process.env.FAULTY_MACHINES ?? 64)
+const faultyHours = 6
+const faultsPerDay = 24
+const seed = process.env.SEED ?? 'scoreboard'
+const dayS = 86_400
+const startMs = 1_700_000_000_000
+/** A machine that was disturbed takes a while to be as it was. */
+const recoveryS = 900
+
+type Episode = { readonly deviceId: string; readonly signal: string; readonly detector: string; readonly fromS: number; toS: number }
+
+/** Every episode of a plant judged reading by reading. */
+function episodesOf(machines: ReturnType<typeof mixedMachines>, untilS: number, faults: readonly PlannedFault[]): Episode[] {
+  const episodes: Episode[] = []
+  for (const machine of createPlant({ machines, seed, faults })) {
+    const { deviceId } = machine
+    const watch = newDeviceWatch(deviceId)
+    const model = deviceModel(machine.modelId)
+    const open = new Map<string, Episode>()
+    let seq = 0
+    for (let second = 1; second <= untilS; second++) {
+      const timeMs = startMs + second * 1000
+      const note = (events: ReturnType<typeof watchReading>) => {
+        for (const event of events) {
+          if (event.kind === 'raised') {
+            const episode = { deviceId, signal: event.signal, detector: event.evidence.detector, fromS: second, toS: untilS }
+            open.set(event.alertId, episode)
+            episodes.push(episode)
+          } else if (event.kind === 'returned') open.get(event.alertId)!.toS = second
+        }
+      }
+      const { values } = machine.read(second)
+      for (const signal in values)
+        note(watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value: values[signal]! }, model, timeMs))
+      if (seq > 0) note(watchSilence(watch, timeMs, model, timeMs))
+    }
+  }
+  return episodes
+}
+
+export function measurePlant(): void {
+  const healthy = episodesOf(mixedMachines(healthyMachines), healthyDays * dayS, [])
+  const firstDay = healthy.filter(({ fromS }) => fromS < dayS).length
+  const later = healthy.length - firstDay
+  printRow('false alerts, first day of a machine', `${(firstDay / healthyMachines).toFixed(2)} a machine-day`)
+  const laterDays = healthyMachines * (healthyDays - 1)
+  if (laterDays > 0) printRow('false alerts after it', `${(later / laterDays).toFixed(3)} a machine-day (${later} in ${laterDays})`)
+  if (process.env.VERBOSE)
+    for (const { deviceId, signal, detector, fromS } of healthy) printRow('', `${deviceId} ${signal} ${detector} ${fromS} s`)
+
+  const machines = mixedMachines(faultyMachines)
+  const untilS = dayS + faultyHours * 3600
+  const faults = randomFaults(createPlant({ machines, seed }), { perDay: faultsPerDay, untilS, seed }).filter(
+    ({ onsetS }) => onsetS >= dayS,
+  )
+  const episodes = episodesOf(machines, untilS, faults)
+  const isOf = (episode: Episode, fault: PlannedFault, graceS: number) =>
+    episode.deviceId === fault.deviceId && episode.fromS <= fault.endS + graceS && episode.toS >= fault.onsetS
+  const kinds = new Map<string, { faults: number; delaysS: number[]; missed: string[] }>()
+  for (const fault of faults) {
+    const kind = kinds.get(fault.kind) ?? { faults: 0, delaysS: [], missed: [] }
+    kinds.set(fault.kind, kind)
+    kind.faults++
+    const first = episodes.find((episode) => isOf(episode, fault, 60))
+    if (first) kind.delaysS.push(Math.max(0, first.fromS - fault.onsetS))
+    else kind.missed.push(`${fault.deviceId}${fault.signal ? `/${fault.signal}` : ''}`)
+  }
+  const found = [...kinds.values()].reduce((sum, { delaysS }) => sum + delaysS.length, 0)
+  const during = episodes.filter(({ fromS }) => fromS >= dayS)
+  const right = during.filter((episode) => faults.some((fault) => isOf(episode, fault, recoveryS))).length
+  printRow('labelled faults found', `${found} of ${faults.length} (${((100 * found) / faults.length).toFixed(1)} %)`)
+  printRow('alerts that belong to a fault', `${right} of ${during.length} (${((100 * right) / during.length).toFixed(1)} %)`)
+  for (const [kind, { faults: count, delaysS, missed }] of [...kinds].sort(([a], [b]) => a.localeCompare(b)))
+    printRow(
+      `  ${kind}`,
+      `${delaysS.length} of ${count}${delaysS.length === 0 ? '' : `, half within ${median(delaysS).toFixed(0)} s`}${missed.length === 0 ? '' : `; missed ${missed.join(' ')}`}`,
+    )
+}

@@ -1,0 +1,86 @@
+/** Any span of a signal as at most a thousand points, from the coarsest rollups that are fine enough. */
+import type { Points } from '../../contract/api.ts'
+import { quantile } from '../hot-path/digest.ts'
+import { readingsOf, segmentLimits } from '../hot-path/open-segment.ts'
+import type { Segment } from '../hot-path/open-segment.ts'
+import { minutesOf } from '../hot-path/roll-up.ts'
+import { bucketize, coarsen, resolutions } from '../hot-path/rollup.ts'
+import type { Bucket, Resolution } from '../hot-path/rollup.ts'
+import { readSegments } from '../store/latest-store.ts'
+import type { DeviceSummary } from '../store/latest-store.ts'
+import { readRollups } from '../store/rollup-store.ts'
+import type { Tables } from '../store/tables.ts'
+
+export const pointsMax = 1_000
+
+/** Widths a person can name. */
+const niceWidthsMs = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400].map(
+  (seconds) => seconds * 1000,
+)
+
+/** The narrowest width that keeps a span within `pointsMax` points, wherever its first point begins. */
+export function widthFor(spanMs: number): number {
+  const day = resolutions['1d']
+  return niceWidthsMs.find((width) => spanMs / width <= pointsMax - 1) ?? Math.ceil(spanMs / (pointsMax - 1) / day) * day
+}
+
+type Wanted = { readonly signal: string; readonly fromMs: number; readonly toMs: number; readonly widthMs: number }
+
+/** @param tail the device's open segment, which no rollup holds yet */
+export async function readPoints(tables: Tables, device: DeviceSummary, tail: Segment | undefined, wanted: Wanted): Promise<Points> {
+  const { widthMs } = wanted
+  const buckets =
+    widthMs < resolutions['1m'] ? await fromReadings(tables, device, tail, wanted) : await fromRollups(tables, device, tail, wanted)
+  return toPoints(coarsen(buckets, widthMs))
+}
+
+async function fromReadings(
+  tables: Tables,
+  { deviceId, lastSeenMs }: DeviceSummary,
+  tail: Segment | undefined,
+  { signal, fromMs, toMs, widthMs }: Wanted,
+): Promise<Bucket[]> {
+  // Segments are keyed by hub time. A recording's event times lie elsewhere, so a span of the past is searched up to now.
+  const segments = await readSegments(tables, deviceId, { fromMs, toMs: Math.max(toMs, lastSeenMs) }, segmentLimits.spanMsMax)
+  const readings = [...segments, ...(tail ? [tail] : [])].flatMap(({ series }) => {
+    const columns = series.get(signal)
+    return columns ? [...readingsOf(columns)].filter(({ timeMs }) => timeMs >= fromMs && timeMs < toMs) : []
+  })
+  return bucketize(readings, widthMs)
+}
+
+/** Coarse buckets where they are complete, finer ones after that, and the open segment: every reading once. */
+async function fromRollups(
+  tables: Tables,
+  { deviceId, hoursUpToMs, daysUpToMs }: DeviceSummary,
+  tail: Segment | undefined,
+  { signal, fromMs, toMs, widthMs }: Wanted,
+): Promise<Bucket[]> {
+  const read = (resolution: Resolution, sinceMs: number, untilMs: number) =>
+    readRollups(tables, deviceId, signal, resolution, {
+      fromMs: Math.max(sinceMs, Math.floor(fromMs / resolutions[resolution]) * resolutions[resolution]),
+      toMs: Math.min(untilMs, toMs),
+    })
+  const daysEndMs = widthMs >= resolutions['1d'] ? daysUpToMs : 0
+  const hoursEndMs = widthMs >= resolutions['1h'] ? hoursUpToMs : 0
+  const [days, hours, minutes] = await Promise.all([
+    read('1d', 0, daysEndMs),
+    read('1h', daysEndMs, hoursEndMs),
+    read('1m', Math.max(hoursEndMs, daysEndMs), toMs),
+  ])
+  const columns = tail?.series.get(signal)
+  const newest = columns ? minutesOf(columns).filter(({ startMs }) => startMs >= fromMs - resolutions['1m'] && startMs < toMs) : []
+  return [...days, ...hours, ...minutes, ...newest]
+}
+
+function toPoints(buckets: readonly Bucket[]): Points {
+  return {
+    timesMs: buckets.map(({ startMs }) => startMs),
+    min: buckets.map(({ min }) => min),
+    max: buckets.map(({ max }) => max),
+    mean: buckets.map(({ mean }) => mean),
+    median: buckets.map(({ digest, mean }) => quantile(digest, 0.5) ?? mean),
+    deviation: buckets.map(({ m2, count }) => Math.sqrt(m2 / count)),
+    count: buckets.map(({ count }) => count),
+  }
+}

@@ -1,0 +1,46 @@
+/** Rollups as rows: a row is one part of a page of time; parts are merged when they are read. */
+import type { TransactionAction } from '@azure/data-tables'
+import { pageMs } from '../hot-path/roll-up.ts'
+import type { Rollup } from '../hot-path/roll-up.ts'
+import { coarsen, decodeBuckets, encodeBuckets, resolutions } from '../hot-path/rollup.ts'
+import type { Bucket, Resolution } from '../hot-path/rollup.ts'
+import { quoted } from './alert-store.ts'
+import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
+import { tableKey, timeKey } from './table-keys.ts'
+import { intoTransactions } from './tables.ts'
+import type { Tables } from './tables.ts'
+
+/** @param part names the segment: the same one rolled up again replaces its own rows */
+export async function writeRollups(tables: Tables, deviceId: string, part: string, rollups: readonly Rollup[]): Promise<void> {
+  const rows: TransactionAction[] = rollups.map(({ resolution, pageMs: start, buckets }) => [
+    'upsert',
+    {
+      partitionKey: tableKey(deviceId),
+      rowKey: `${resolution}-${timeKey(start)}-${part}`,
+      ...bytesToProperties(encodeBuckets(buckets, start)),
+    },
+    'Replace',
+  ])
+  for (const transaction of intoTransactions(rows)) await tables.rollups.submitTransaction(transaction)
+}
+
+/** Whole buckets of one signal that begin in the span, in the order of time. */
+export async function readRollups(
+  tables: Tables,
+  deviceId: string,
+  signal: string,
+  resolution: Resolution,
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+): Promise<Bucket[]> {
+  if (fromMs >= toMs) return []
+  const page = pageMs[resolution]
+  const first = timeKey(Math.floor(fromMs / page) * page)
+  const filter = `PartitionKey eq '${quoted(tableKey(deviceId))}' and RowKey ge '${resolution}-${first}' and RowKey lt '${resolution}-${timeKey(toMs)}'`
+  const parts: Bucket[] = []
+  for await (const row of tables.rollups.listEntities({ queryOptions: { filter } })) {
+    const start = Number(String(row.rowKey).slice(3, 18))
+    for (const bucket of decodeBuckets(bytesFromProperties(row), start).get(signal) ?? [])
+      if (bucket.startMs >= fromMs && bucket.startMs < toMs) parts.push(bucket)
+  }
+  return coarsen(parts, resolutions[resolution])
+}

@@ -1,0 +1,78 @@
+/**
+ * The life of an episode: it begins after several abnormal readings in a row, or one that is severe; it lasts while
+ * readings are abnormal or still outside what was expected at its onset; it ends after several normal ones, or when
+ * what it found has become the new normal. After its end only something worse is told again for a while.
+ */
+import type { AlertCondition } from '../contract/alert.ts'
+import type { LimitAlarm, Priority } from '../contract/device-model.ts'
+import type { DetectorName } from '../contract/alert.ts'
+import { episodeSettings as settings } from './settings.ts'
+
+/** What one reading, or one moment of all signals, amounts to. */
+export type Finding = {
+  readonly severity: number
+  readonly detector: DetectorName | undefined
+  readonly expectedMin: number
+  readonly expectedMax: number
+  readonly limit: LimitAlarm | undefined
+}
+
+export type Onset = { readonly readings: number; readonly firstSeq: number; readonly firstTimeMs: number }
+
+export type ActivePhase = {
+  readonly kind: 'active'
+  readonly alertId: string
+  condition: AlertCondition
+  priority: Priority
+  readonly firstTimeMs: number
+  /** Found by whoever sees every reading; it also says when the episode ends. */
+  readonly isFromEdge: boolean
+  /** Back inside this range a reading may be normal; undefined when the detector says so itself. */
+  readonly expected: { readonly min: number; readonly max: number } | undefined
+  severity: number
+  normalReadings: number
+  abnormalReadings: number
+}
+
+export type Phase = { readonly kind: 'quiet' } | ({ readonly kind: 'pending' } & Onset) | { readonly kind: 'joined' } | ActivePhase
+
+/** What is left of the last episode: plain data. */
+export type Cooldown = { readings: number; severity: number; suppressed: number }
+
+export function isAbnormal({ severity, limit }: Finding): boolean {
+  return severity >= 1 || limit !== undefined
+}
+
+/** The onset so far, this reading included. */
+export function onsetOf(phase: Phase, seq: number, timeMs: number): Onset {
+  return phase.kind === 'pending' ? { ...phase, readings: phase.readings + 1 } : { readings: 1, firstSeq: seq, firstTimeMs: timeMs }
+}
+
+/** Whether the onset is enough for an episode. Detectors that have gathered their own evidence need no second reading. */
+export function isEnough(onset: Onset, { severity, detector, limit }: Finding): boolean {
+  if (onset.readings >= settings.onReadings) return true
+  if (limit) return limit.safety !== undefined
+  return severity >= settings.severeFrom || detector === 'stuck' || detector === 'relation' || detector === 'drift'
+}
+
+export function isCoolingDown(cooldown: Cooldown, { severity, limit }: Finding): boolean {
+  return !limit && cooldown.readings > 0 && severity <= cooldown.severity
+}
+
+/** Detectors whose verdict fades while the machine is still where it should not be: their expected range is kept. */
+const rangeKeepers: readonly (DetectorName | undefined)[] = ['rolling', 'level', 'high-pass', 'jump', 'step']
+
+export function keptRange({ detector, expectedMin, expectedMax, limit }: Finding): ActivePhase['expected'] {
+  return !limit && rangeKeepers.includes(detector) ? { min: expectedMin, max: expectedMax } : undefined
+}
+
+/** Whether a reading keeps an open episode going. */
+export function isStillOut(phase: ActivePhase, finding: Finding, value: number): boolean {
+  const { expected } = phase
+  return isAbnormal(finding) || (expected !== undefined && (value < expected.min || value > expected.max))
+}
+
+/** Between normal and abnormal an episode goes on and none begins: hysteresis. */
+export function isDoubtful({ severity }: Finding): boolean {
+  return severity >= settings.normalBelow
+}

@@ -1,0 +1,93 @@
+/** What an alert can say for itself, complete enough to be recomputed: the detector's state is in it. */
+import type { DetectorName, Evidence, ReasonCode } from '../contract/alert.ts'
+import type { Finding } from './episode.ts'
+import { recentWindow } from './recent.ts'
+import { slot } from './series-state.ts'
+import type { SeriesState } from './series-state.ts'
+import { stillLearning } from './series-detector.ts'
+import { detectorVersion } from './settings.ts'
+
+export type EvidenceSource = {
+  readonly finding: Finding
+  readonly isHigh: boolean
+  readonly observed: number
+  readonly atMs: number
+  readonly firstTimeMs: number
+  readonly state: SeriesState
+  readonly recent: Float64Array
+  readonly suppressed: number
+  readonly alsoMoving: Evidence['alsoMoving']
+  /** Bytes of the detector that spoke, as they were before it judged. */
+  readonly before: Uint8Array
+}
+
+export function evidenceOf(source: EvidenceSource): Evidence {
+  const { finding, isHigh, observed, atMs, firstTimeMs, state, recent, suppressed, alsoMoving, before } = source
+  const { limit, severity } = finding
+  const detector = limit ? 'hard-limit' : (finding.detector ?? 'rolling')
+  const expectedMin = limit ? (limit.direction === 'below' ? limit.limit : Math.min(observed, limit.limit)) : finding.expectedMin
+  const expectedMax = limit ? (limit.direction === 'above' ? limit.limit : Math.max(observed, limit.limit)) : finding.expectedMax
+  const direction = (limit ? limit.direction === 'above' : isHigh) ? 'high' : 'low'
+  return {
+    detector,
+    detectorVersion,
+    reason: limit ? (limit.direction === 'above' ? 'above-limit' : 'below-limit') : reasonOf(detector, isHigh),
+    direction,
+    observed,
+    expectedMin,
+    expectedMax,
+    distance: distanceOf(observed, expectedMin, expectedMax),
+    severity,
+    firstSeenMs: firstTimeMs,
+    durationMs: atMs - firstTimeMs,
+    baselineFromMs: state.numbers[slot.firstTimeMs]!,
+    baselineReadings: state.numbers[slot.count]!,
+    learning: stillLearning(state),
+    suppressed,
+    window: recentWindow(recent),
+    alsoMoving,
+    before: limit ? '' : toBase64(before),
+  }
+}
+
+function reasonOf(detector: DetectorName, isHigh: boolean): ReasonCode {
+  switch (detector) {
+    case 'rolling':
+    case 'level':
+    case 'high-pass':
+      return isHigh ? 'unusually-high' : 'unusually-low'
+    case 'season':
+      return 'unusual-for-the-time-of-day'
+    case 'jump':
+      return 'unusual-jump'
+    case 'step':
+      return 'unusual-step'
+    case 'drift':
+      return 'drifting'
+    case 'stuck':
+      return 'stuck'
+    case 'relation':
+      return 'does-not-fit-the-other-signals'
+    case 'missing':
+      return 'missing'
+    case 'rate':
+      return 'changes-too-fast'
+    case 'hard-limit':
+      return isHigh ? 'above-limit' : 'below-limit'
+    default:
+      return detector satisfies never
+  }
+}
+
+function distanceOf(observed: number, min: number, max: number): number {
+  const outside = observed > max ? observed - max : observed < min ? min - observed : 0
+  return outside === 0 ? 0 : outside / Math.max(max - min, 1e-12)
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
+}
+
+export function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+}

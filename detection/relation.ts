@@ -1,0 +1,250 @@
+/**
+ * How the signals of a device move together. The inverse covariance Ω of the signals is kept by rank-one updates
+ * (Sherman and Morrison); with d the deviation from the means, `(Ωd)ᵢ / √Ωᵢᵢ` is how many conditional standard
+ * deviations signal i lies from what all the others say of it. That finds an offset far inside the signal's own range.
+ * It is compared with its own past, single and smoothed, as every other statistic here.
+ *
+ * Models of machines are not linear: the farther the other signals are from where they usually are, the less is
+ * expected of one (`leverage`).
+ */
+import { relationSettings as settings } from './settings.ts'
+
+/** Numbers before the signals' own. */
+const head = { signals: 0, count: 1, unusualRun: 2, renewed: 3, momentMs: 4, learning: 5 } as const
+const headLength = 6
+/** Of each signal. */
+const own = { mean: 0, value: 1, smooth: 2, resolution: 3, past: 4 } as const
+/** The two largest blocks and the open one, as sizes: of one reading, then smoothed. */
+const pastLength = 3
+const ownLength = own.past + 2 * pastLength
+
+/** What is thought of a moment, and what was worked out for it: one object is used again and again. */
+export type MomentJudgement = {
+  /** 1 is where an alert begins. */
+  severity: number
+  /** Index of the worst signal. */
+  worst: number
+  isHigh: boolean
+  expectedMin: number
+  expectedMax: number
+  readonly deviations: Float64Array
+  readonly products: Float64Array
+  readonly scores: Float64Array
+  readonly smooths: Float64Array
+  distance: number
+}
+
+export function newMomentJudgement(): MomentJudgement {
+  const { signalsMax } = settings
+  return {
+    severity: 0,
+    worst: -1,
+    isHigh: false,
+    expectedMin: 0,
+    expectedMax: 0,
+    deviations: new Float64Array(signalsMax),
+    products: new Float64Array(signalsMax),
+    scores: new Float64Array(signalsMax),
+    smooths: new Float64Array(signalsMax),
+    distance: 0,
+  }
+}
+
+/** One array a device: head, the signals, the inverse covariance. */
+export type RelationState = Float64Array
+
+/** @param hasModes a signal jumps by nature: the machine must have gone through its modes before it is judged */
+export function newRelation(resolutions: readonly number[], hasModes: boolean): RelationState {
+  const state = new Float64Array(relationLength(resolutions.length))
+  state[head.signals] = resolutions.length
+  state[head.learning] = hasModes ? settings.modesReadings : settings.learningReadings
+  for (const [index, resolution] of resolutions.entries()) state[ownOf(index) + own.resolution] = resolution
+  return state
+}
+
+export function relationLength(signals: number): number {
+  return headLength + signals * (ownLength + signals)
+}
+
+function ownOf(index: number): number {
+  return headLength + index * ownLength
+}
+
+/**
+ * Takes over a signal's reading.
+ * @param toleranceMs readings so close together are of one moment
+ * @returns true when every signal has a reading of this moment
+ */
+export function renew(state: RelationState, index: number, value: number, timeMs: number, toleranceMs: number): boolean {
+  const momentMs = state[head.momentMs]!
+  if (timeMs < momentMs - toleranceMs) return false
+  if (timeMs > momentMs + toleranceMs) {
+    state[head.momentMs] = timeMs
+    state[head.renewed] = 0
+  }
+  state[ownOf(index) + own.value] = value
+  const renewed = (state[head.renewed] = state[head.renewed]! | (1 << index))
+  return renewed === (1 << state[head.signals]!) - 1
+}
+
+export function relationBytes({ buffer, byteOffset, byteLength }: RelationState): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+/** Judges the moment by what was learned of the moments before it; changes nothing. */
+export function judgeMoment(state: RelationState, judgement: MomentJudgement): void {
+  judgement.severity = 0
+  judgement.worst = -1
+  const count = state[head.count]! + 1
+  if (count <= settings.scaleReadings) return
+  multiply(state, judgement)
+  scoreSignals(state, judgement, Math.min(count, settings.memoryReadings))
+  if (count > state[head.learning]!) findWorst(state, judgement, count)
+}
+
+/** @param isSuspicious another detector finds something wrong at this moment: it must not be learned, unless it stays */
+export function learnMoment(state: RelationState, judgement: MomentJudgement, isSuspicious: boolean): void {
+  const count = ++state[head.count]!
+  if (count <= settings.scaleReadings) return beginScale(state, count)
+  for (let i = 0; i < state[head.signals]!; i++) state[ownOf(i) + own.smooth] = judgement.smooths[i]!
+  if (judgement.severity < 1 && !isSuspicious) state[head.unusualRun] = 0
+  else if (++state[head.unusualRun]! < settings.adoptReadings) return
+  else if (state[head.unusualRun] === settings.adoptReadings) adoptScores(state, judgement)
+  rememberScores(state, judgement, count)
+  learnCovariance(state, judgement, count)
+}
+
+/** Mean and variance of the first moments; the inverse covariance begins as their diagonal. */
+function beginScale(state: RelationState, count: number): void {
+  const signals = state[head.signals]!
+  const matrix = ownOf(signals)
+  for (let i = 0; i < signals; i++) {
+    const at = ownOf(i)
+    const deviation = state[at + own.value]! - state[at + own.mean]!
+    state[at + own.mean]! += deviation / count
+    // Until the matrix begins, its diagonal gathers the sum of squares.
+    const diagonal = matrix + i * signals + i
+    state[diagonal]! += deviation * (state[at + own.value]! - state[at + own.mean]!)
+    if (count === settings.scaleReadings) state[diagonal] = 1 / (state[diagonal]! / count + floorOf(state, i) ** 2)
+  }
+}
+
+function floorOf(state: RelationState, index: number): number {
+  const at = ownOf(index)
+  return Math.max(state[at + own.resolution]!, Math.abs(state[at + own.mean]!) * 1e-6, 1e-9)
+}
+
+/** d, Ωd and dᵀΩd, the squared distance of the moment from what is usual. */
+function multiply(state: RelationState, judgement: MomentJudgement): void {
+  const { deviations, products } = judgement
+  const signals = state[head.signals]!
+  const matrix = ownOf(signals)
+  for (let i = 0; i < signals; i++) deviations[i] = state[ownOf(i) + own.value]! - state[ownOf(i) + own.mean]!
+  let distance = 0
+  for (let i = 0; i < signals; i++) {
+    const row = matrix + i * signals
+    let product = 0
+    for (let j = 0; j < signals; j++) product += state[row + j]! * deviations[j]!
+    products[i] = product
+    distance += product * deviations[i]!
+  }
+  judgement.distance = distance
+}
+
+function scoreSignals(state: RelationState, { products, scores, smooths, distance }: MomentJudgement, memory: number): void {
+  const signals = state[head.signals]!
+  const matrix = ownOf(signals)
+  for (let i = 0; i < signals; i++) {
+    const score = products[i]! / Math.sqrt(state[matrix + i * signals + i]!)
+    const others = Math.max(0, distance - score * score)
+    const discounted = score / Math.sqrt(1 + (settings.leverage * others) / memory)
+    scores[i] = discounted
+    const smooth = state[ownOf(i) + own.smooth]!
+    smooths[i] = smooth + settings.smoothWeight * (discounted - smooth)
+  }
+}
+
+function findWorst(state: RelationState, judgement: MomentJudgement, count: number): void {
+  const { products, scores, smooths } = judgement
+  const signals = state[head.signals]!
+  const maturity = 1 + settings.maturityReadings / count
+  for (let i = 0; i < signals; i++) {
+    const at = ownOf(i)
+    const single = Math.abs(scores[i]!) / (Math.max(settings.score, settings.past * secondOf(state, at + own.past)) * maturity)
+    const smooth =
+      Math.abs(smooths[i]!) / (Math.max(settings.smoothScore, settings.past * secondOf(state, at + own.past + pastLength)) * maturity)
+    const severity = Math.max(single, smooth)
+    if (severity <= judgement.severity) continue
+    judgement.severity = severity
+    judgement.worst = i
+    judgement.isHigh = products[i]! > 0
+    const value = state[at + own.value]!
+    const weight = state[ownOf(signals) + i * signals + i]!
+    const expected = value - products[i]! / weight
+    const room = Math.abs(value - expected) / Math.max(severity, 1e-9)
+    judgement.expectedMin = expected - room
+    judgement.expectedMax = expected + room
+  }
+}
+
+function secondOf(state: RelationState, at: number): number {
+  return state[at + 1]!
+}
+
+/** Sizes of the scores join the past block by block, as in `past.ts`: the second largest of all blocks counts. */
+function rememberScores(state: RelationState, { scores, smooths }: MomentJudgement, count: number): void {
+  const signals = state[head.signals]!
+  const isBlockEnd = count % settings.blockReadings === 0
+  for (let i = 0; i < signals; i++) {
+    const at = ownOf(i)
+    rememberSize(state, at + own.past, Math.abs(scores[i]!), isBlockEnd)
+    rememberSize(state, at + own.past + pastLength, Math.abs(smooths[i]!), isBlockEnd)
+  }
+}
+
+/** What has lasted is the new normal: it is part of the past at once, whatever the blocks say. */
+function adoptScores(state: RelationState, { scores, smooths }: MomentJudgement): void {
+  for (let i = 0; i < state[head.signals]!; i++) {
+    const at = ownOf(i) + own.past
+    for (const [past, size] of [
+      [at, Math.abs(scores[i]!)],
+      [at + pastLength, Math.abs(smooths[i]!)],
+    ] as const)
+      state[past] = state[past + 1] = Math.max(state[past + 1]!, size)
+  }
+}
+
+function rememberSize(state: RelationState, at: number, size: number, isBlockEnd: boolean): void {
+  if (size > state[at + 2]!) state[at + 2] = size
+  if (!isBlockEnd) return
+  const block = state[at + 2]!
+  if (block > state[at]!) {
+    state[at + 1] = state[at]!
+    state[at] = block
+  } else if (block > state[at + 1]!) state[at + 1] = block
+  state[at + 2] = 0
+}
+
+function learnCovariance(state: RelationState, { deviations, products, distance }: MomentJudgement, count: number): void {
+  const signals = state[head.signals]!
+  const weight = 1 / Math.min(count, settings.memoryReadings)
+  for (let i = 0; i < signals; i++) state[ownOf(i) + own.mean]! += weight * deviations[i]!
+  addOuter(state, products, weight / (1 - weight + weight * distance), 1 - weight)
+  // A little noise for each signal in turn: without it a signal that never moves would be expected never to.
+  const i = count % signals
+  const row = ownOf(signals) + i * signals
+  const noise = (settings.floor * floorOf(state, i)) ** 2 * signals * weight
+  for (let j = 0; j < signals; j++) products[j] = state[row + j]!
+  addOuter(state, products, noise / (1 + noise * state[row + i]!), 1)
+}
+
+/** Ω := (Ω − factor · p pᵀ) / scale. */
+function addOuter(state: RelationState, products: Float64Array, factor: number, scale: number): void {
+  const signals = state[head.signals]!
+  const matrix = ownOf(signals)
+  for (let i = 0; i < signals; i++) {
+    const row = matrix + i * signals
+    const scaled = factor * products[i]!
+    for (let j = 0; j < signals; j++) state[row + j] = (state[row + j]! - scaled * products[j]!) / scale
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * One series scored reading by reading, as `millwright detect` and the public benchmarks want it: a number from 0 to 1,
+ * 0.5 where the hot path would begin an episode. What was told once is told again only when it gets worse, as on an
+ * operator's page.
+ */
+import { judge, learn, newJudgement } from './series-detector.ts'
+import type { Judgement, SeriesTraits } from './series-detector.ts'
+import { newSeriesState, slot } from './series-state.ts'
+import { episodeSettings } from './settings.ts'
+
+export type ScoredReading = {
+  readonly score: number
+  /** What stands behind it; the same object again for every reading. */
+  readonly judgement: Judgement
+}
+
+/** Severities below this are not worth a cooldown. */
+const toldFrom = 0.04
+const traits: SeriesTraits = { resolution: 0, isJumpy: false, hasModes: false, isThinned: false, ratePerSMax: undefined }
+
+export function scoreSeries(): (timeMs: number, value: number) => ScoredReading {
+  const state = newSeriesState()
+  const judgement = newJudgement()
+  let told = { readingsLeft: 0, severity: 0 }
+  return (timeMs, value) => {
+    judge(state, timeMs, value, traits, judgement)
+    learn(state, timeMs, value, traits, judgement)
+    if (judgement.kind === 'late') return { score: 0, judgement }
+    // Drift and stuck say the same for as long as they last.
+    const severity = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
+    const isQuiet = told.readingsLeft > 0 && severity <= told.severity
+    // What stays as it was told is not told again.
+    if (told.readingsLeft > 0 && severity < told.severity / 2) told.readingsLeft--
+    if (isQuiet) return { score: 0, judgement }
+    if (severity >= toldFrom) told = { readingsLeft: episodeSettings.cooldownReadings, severity }
+    return { score: severity / (1 + severity), judgement }
+  }
+}

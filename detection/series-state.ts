@@ -1,0 +1,100 @@
+/**
+ * The state of all detectors of one series in one buffer, so that it can be kept in a table as bytes and restored bit
+ * for bit. Counters, times and levels are doubles; ranges and the day's profile are floats, which lie a ten-millionth
+ * beside the truth; the rolling window keeps the age of each value in a byte.
+ */
+
+/** Doubles from the start of the buffer. */
+export const slot = {
+  count: 0,
+  firstTimeMs: 1,
+  lastTimeMs: 2,
+  lastValue: 3,
+  /** Usual time between readings, and the longest pause that was none of the detectors' business. */
+  intervalMs: 4,
+  longestGapMs: 5,
+  fast: 6,
+  slow: 7,
+  highPass: 8,
+  blockStartMs: 9,
+  epochStartMs: 10,
+  epochReadings: 11,
+  seasonBin: 12,
+  /** Readings of the first visit to the bin; negative when the bin was known before. */
+  seasonVisit: 13,
+  stuckRun: 14,
+  longestRun: 15,
+  changes: 16,
+  driftLevel: 17,
+  driftLow: 18,
+  driftHigh: 19,
+  windowCount: 20,
+  windowAge: 21,
+  /** Readings in a row outside the rolling window, and abnormal in any way. */
+  abnormalRun: 22,
+  unusualRun: 23,
+  severity: 24,
+  detector: 25,
+} as const
+
+const doubles = 26
+export const windowReadings = 23
+export const seasonBins = 48
+/** Statistics whose own past is kept. */
+export const statistic = { level: 0, highPass: 1, season: 2, jump: 3, step: 4, rolling: 5 } as const
+const statistics = 6
+/** Two extremes on two sides in two epochs, and the extremes of the open block. */
+export const pastFloats = 10
+
+const pastOffset = doubles * 8
+const seasonOffset = pastOffset + statistics * pastFloats * 4
+const windowOffset = seasonOffset + seasonBins * 4
+const agesOffset = windowOffset + windowReadings * 8
+export const seriesStateBytes = Math.ceil((agesOffset + windowReadings) / 8) * 8
+
+export type SeriesState = {
+  readonly numbers: Float64Array
+  /** Extremes of each statistic, one statistic after the other. */
+  readonly past: Float32Array
+  /** Usual value by time of day; NaN where none was seen. */
+  readonly season: Float32Array
+  /** The rolling window, sorted, and how old each of its values is. */
+  readonly window: Float64Array
+  readonly ages: Uint8Array
+}
+
+/** Views upon a state's bytes, which are not copied and must begin at a multiple of eight. */
+function seriesStateOf(buffer: ArrayBuffer, byteOffset = 0): SeriesState {
+  return {
+    numbers: new Float64Array(buffer, byteOffset, doubles),
+    past: new Float32Array(buffer, byteOffset + pastOffset, statistics * pastFloats),
+    season: new Float32Array(buffer, byteOffset + seasonOffset, seasonBins),
+    window: new Float64Array(buffer, byteOffset + windowOffset, windowReadings),
+    ages: new Uint8Array(buffer, byteOffset + agesOffset, windowReadings),
+  }
+}
+
+export function newSeriesState(): SeriesState {
+  const state = seriesStateOf(new ArrayBuffer(seriesStateBytes))
+  state.past.set(emptyPast)
+  state.season.fill(Number.NaN)
+  state.numbers[slot.driftLow] = Number.POSITIVE_INFINITY
+  state.numbers[slot.driftHigh] = Number.NEGATIVE_INFINITY
+  return state
+}
+
+const emptyPast = Float32Array.from({ length: statistics * pastFloats }, (_, index) =>
+  [0, 1, 4, 5, 8].includes(index % pastFloats) ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+)
+
+/** The state's own bytes, not a copy. */
+export function seriesBytes({ numbers }: SeriesState): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, seriesStateBytes)
+}
+
+/** @throws RangeError when the bytes are not those of a state */
+export function seriesStateFrom(bytes: Uint8Array): SeriesState {
+  if (bytes.length !== seriesStateBytes)
+    throw new RangeError(`a series state of ${bytes.length} bytes, this program reads ${seriesStateBytes}`)
+  return seriesStateOf(new Uint8Array(bytes).buffer)
+}

@@ -1,0 +1,107 @@
+/**
+ * The one configuration of all detectors, for every series of every device. Lengths are in readings where the number of
+ * readings decides (noise), in time where the clock does (days). Found on the files and faults that `docs/DETECTION.md` names.
+ */
+import { DetectorName } from '../contract/alert.ts'
+
+/** In the order of the codes kept in a series' state; the first is for none. */
+export const detectorCodes = [undefined, ...DetectorName.options] as const
+
+/** Changes whenever the same readings may get another verdict. */
+export const detectorVersion = 2
+
+export const dayMs = 86_400_000
+const hourMs = 3_600_000
+
+export const settings = {
+  /** A difference of event times this long is a gap: nothing is concluded across it, and so much disorder is none. */
+  gapMs: 300_000,
+  /** A gap is also so many times the usual interval. */
+  gapIntervals: 10,
+  /** Weights of the exponential averages: the last ten, twenty, two hundred readings. */
+  fastWeight: 0.1,
+  highPassWeight: 0.05,
+  slowWeight: 0.005,
+  /** Readings before anything but limits is judged. */
+  learningReadings: 23,
+  noveltyReadings: 100,
+  /** So many of its own ranges outside its own past, a statistic is abnormal. */
+  marginRanges: 0.5,
+  /** The margin is doubled when the past is this old, and wider still before: of levels and seasons a day must be seen. */
+  levelMaturityMs: dayMs,
+  changeMaturityMs: 6 * hourMs,
+  /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */
+  blockMs: 900_000,
+  /** A past is forgotten after one to two epochs. */
+  epochMs: 7 * dayMs,
+  epochReadings: 4_000,
+  /** A range narrower than this part of the level is noise. */
+  levelRangeMin: 0.01,
+  /** Robust standard deviations from the rolling median, and times the series' own past of that number. */
+  rollingScore: 10,
+  rollingPast: 4,
+  /** Grows steeply: half-way to the threshold is nothing. */
+  rollingPower: 6,
+  /** Abnormal readings, and time, until a level is adopted as normal. */
+  adoptReadings: 1_800,
+  /** Equal readings until a series is stuck: at least, and times its own longest run. */
+  stuckReadings: 30,
+  stuckRuns: 4,
+  /** Signals that jump by nature also rest by nature: so many times longer. */
+  stuckJumpy: 5,
+  /** A run that chance makes once in so many is no chance. */
+  stuckChance: 1e-10,
+  stuckAfterReadings: 200,
+  /** The average whose drift is watched, and how long the machine is new. */
+  driftTauMs: 24 * hourMs,
+  commissioningMs: 7 * dayMs,
+  driftMarginRanges: 0.25,
+  /** A signal is missing after this long, so many of its intervals, and so many of the longest pauses it makes by itself. */
+  missingMs: 30_000,
+  missingIntervals: 20,
+  missingGaps: 3,
+  /** Weight of the time-of-day profile: at most a tenth a reading, and a reading's share of this time. */
+  seasonWeight: 0.1,
+  seasonMs: 3_000_000,
+} as const
+
+export const relationSettings = {
+  signalsMax: 10,
+  /** Moments before the covariance is begun, and before it judges. */
+  scaleReadings: 60,
+  learningReadings: 900,
+  /** The same of a machine with modes: a day at one a second. */
+  modesReadings: 86_400,
+  /** Moments that the covariance remembers. */
+  memoryReadings: 20_000,
+  smoothWeight: 0.1,
+  /** Conditional standard deviations, of one reading and smoothed; and times the signal's own past of them. */
+  score: 12,
+  smoothScore: 4,
+  past: 1.5,
+  maturityReadings: 3_600,
+  /** How much an unusual state of the other signals widens what is expected of one. */
+  leverage: 100,
+  /** A floor of noise, in resolutions. */
+  floor: 0.3,
+  blockReadings: 900,
+  /** Unusual moments until they are learned all the same. */
+  adoptReadings: 1_800,
+} as const
+
+export const episodeSettings = {
+  /** Abnormal readings in a row before an episode begins, unless one is so severe. */
+  onReadings: 2,
+  severeFrom: 2,
+  /** Normal readings in a row before it ends. Normal is below this severity, and back inside what was expected. */
+  offReadings: 8,
+  normalBelow: 0.5,
+  /** After its end a new episode of the signal must be worse than it was to be told of again. */
+  cooldownReadings: 100,
+  /** An episode that the edge found ends when the edge says so; after this many normal readings without a word, anyway. */
+  offReadingsUnlessTold: 240,
+  endedEdgeAlertsMax: 32,
+  /** A signal counts as moving along from this severity on, seen within this time. */
+  movingSeverity: 0.1,
+  movingWithinMs: 60_000,
+} as const

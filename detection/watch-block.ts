@@ -1,0 +1,56 @@
+/** Watches what one message says of a device: the readings that came and the summaries of those that did not, in the order of time. */
+import type { DetectedEvent } from '../contract/alert.ts'
+import type { DeviceModel } from '../contract/device-model.ts'
+import type { Series } from '../contract/telemetry/telemetry.ts'
+import { watchFiltered, watchReading, watchSilence } from './device-watch.ts'
+import type { DeviceWatch } from './device-watch.ts'
+
+export type BlockContext = {
+  readonly bootId: string
+  /** Readings up to this seq were watched before, or stand in a summary that was. */
+  readonly afterSeq: number
+  readonly model: DeviceModel | undefined
+  /** Whoever saw every reading has judged them: here they are only learned. */
+  readonly isJudged?: boolean
+  /** Time for the events: when the hub took the message, so that a replay writes the same. */
+  readonly nowMs: number
+}
+
+export function watchBlock(watch: DeviceWatch, series: readonly Series[], context: BlockContext): DetectedEvent[] {
+  const { bootId, afterSeq, model, nowMs, isJudged = false } = context
+  const events: DetectedEvent[] = []
+  for (const columns of series) if (isFilteredFirst(columns)) calm(watch, columns, context, events)
+  // Column by column the signals' moments would come one after the other: they are watched as they happened.
+  const next = series.map(() => 0)
+  let newestMs = Number.NEGATIVE_INFINITY
+  for (;;) {
+    let earliest = -1
+    let earliestMs = Number.POSITIVE_INFINITY
+    for (let i = 0; i < series.length; i++) {
+      const timeMs = series[i]!.timesMs[next[i]!]
+      if (timeMs !== undefined && timeMs < earliestMs) {
+        earliestMs = timeMs
+        earliest = i
+      }
+    }
+    if (earliest < 0) break
+    const { signal, seqs, values } = series[earliest]!
+    const at = next[earliest]!++
+    const seq = seqs[at]!
+    if (seq <= afterSeq) continue
+    newestMs = Math.max(newestMs, earliestMs)
+    const found = watchReading(watch, { signal, bootId, seq, timeMs: earliestMs, value: values[at]! }, model, nowMs, isJudged)
+    if (found.length > 0) events.push(...found)
+  }
+  for (const columns of series) if (!isFilteredFirst(columns)) calm(watch, columns, context, events)
+  if (newestMs > Number.NEGATIVE_INFINITY && !isJudged) events.push(...watchSilence(watch, newestMs, model, nowMs))
+  return events
+}
+
+function isFilteredFirst({ filtered, timesMs }: Series): boolean {
+  return filtered !== undefined && timesMs.length > 0 && filtered.lastTimeMs < timesMs[0]!
+}
+
+function calm(watch: DeviceWatch, { signal, filtered }: Series, { model, nowMs }: BlockContext, events: DetectedEvent[]): void {
+  if (filtered) events.push(...watchFiltered(watch, signal, filtered.lastTimeMs, filtered.mean, model, nowMs))
+}

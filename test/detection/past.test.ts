@@ -1,0 +1,65 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { closeBlock, highOf, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
+import { newSeriesState } from '../../detection/series-state.ts'
+
+const number = fc.integer({ min: -1000, max: 1000 })
+
+/** The past of one statistic after blocks of values. */
+function pastOf(blocks: readonly (readonly number[])[]): Float32Array {
+  const { past } = newSeriesState()
+  for (const block of blocks) {
+    for (const value of block) remember(past, 2, value)
+    closeBlock(past)
+  }
+  return past
+}
+
+describe('the past of a statistic', () => {
+  test('reaches to the second most extreme block on each side', () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(number, { minLength: 1, maxLength: 5 }), { minLength: 2, maxLength: 20 }), (blocks) => {
+        const past = pastOf(blocks)
+        const second = (values: number[], sign: number) => values.sort((a, b) => sign * (a - b))[1]
+        expect(highOf(past, 2)).toBe(
+          second(
+            blocks.map((block) => Math.max(...block)),
+            -1,
+          ),
+        )
+        expect(lowOf(past, 2)).toBe(
+          second(
+            blocks.map((block) => Math.min(...block)),
+            1,
+          ),
+        )
+      }),
+    )
+  })
+
+  test('says how many ranges a value lies outside it', () => {
+    const past = pastOf([[0, 10], [0, 10], [3]])
+    expect(outside(past, 2, 5, 1)).toBe(0)
+    expect(outside(past, 2, 15, 1)).toBe(0.5)
+    expect(outside(past, 2, -20, 1)).toBe(-2)
+    expect(outside(past, 2, 15, 100)).toBe(0.05)
+  })
+
+  test('is unknown at first, and what is in the open block does not count yet', () => {
+    const { past } = newSeriesState()
+    remember(past, 2, 5)
+    expect(outside(past, 2, 500, 1)).toBe(0)
+  })
+
+  test('is forgotten after one to two epochs', () => {
+    const past = pastOf([[0], [0], [100], [100]])
+    turnEpoch(past)
+    expect(highOf(past, 2)).toBe(100)
+    for (const value of [1, 2, 3]) {
+      remember(past, 2, value)
+      closeBlock(past)
+    }
+    turnEpoch(past)
+    expect(highOf(past, 2)).toBe(2)
+  })
+})
