@@ -55,3 +55,17 @@ function problemResponse(error: unknown, context: InvocationContext): HttpRespon
   const body = JSON.stringify({ type: 'about:blank', status: problem.status, title: problem.title, detail: problem.message })
   return { status: problem.status, body, headers: { 'content-type': 'application/problem+json' } }
 }
+
+const bodyBytesMax = 16_384
+
+/** A request's body; an empty one is an empty object. */
+export async function readJson(request: HttpRequest): Promise<unknown> {
+  const text = await request.text()
+  if (text.length > bodyBytesMax) throw new Problem(413, 'Too large', `a body of at most ${bodyBytesMax} bytes is taken`)
+  if (text === '') return {}
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Problem(400, 'Bad request', 'the body is not JSON')
+  }
+}

@@ -6,7 +6,7 @@ import { AlertStateFilter } from '../../contract/api.ts'
 import type { AlertDetail } from '../../contract/api.ts'
 import { projectAlert } from '../alerting/project-alert.ts'
 import { requireOperator, signInCookie } from '../api/operator.ts'
-import { answering, Problem, RawResponse } from '../api/respond.ts'
+import { answering, Problem, RawResponse, readJson } from '../api/respond.ts'
 import { alertView } from '../api/views.ts'
 import { appSettings, appTables } from '../services.ts'
 import { appendEvent, listAlerts, readAlert, readEvents } from '../store/alert-store.ts'
@@ -99,19 +99,6 @@ app.http('acknowledge', {
     return alert && alertView(alert)
   }),
 })
-
-const bodyBytesMax = 16_384
-
-async function readJson(request: HttpRequest): Promise<unknown> {
-  const text = await request.text()
-  if (text.length > bodyBytesMax) throw new Problem(413, 'Too large', `a body of at most ${bodyBytesMax} bytes is taken`)
-  if (text === '') return {}
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new Problem(400, 'Bad request', 'the body is not JSON')
-  }
-}
 
 app.http('sign-in', {
   methods: ['GET'],

@@ -139,7 +139,7 @@ function readBucket(reader: ByteReader, baseMs: number): Bucket {
   const [min, max, mean, m2] = reader.float64Array(4)
   const centroids = reader.count()
   if (centroids > centroidsMax) throw new RangeError(`a sketch of ${centroids} centroids, at most ${centroidsMax} are kept`)
-  const means = [...new Float32Array(reader.take(centroids * 4).slice().buffer)]
+  const means = [...new Float32Array(new Uint8Array(reader.take(centroids * 4)).buffer)]
   return { startMs, count, min: min!, max: max!, mean: mean!, m2: m2!, digest: { means, counts: means.map(() => reader.uint()) } }
 }
 

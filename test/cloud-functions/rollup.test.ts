@@ -40,7 +40,7 @@ describe('a bucket', () => {
 })
 
 describe('a digest', () => {
-  test('estimates quantiles within three per cent of the rank, merged or not', () => {
+  test('estimates quantiles within four per cent of the rank, merged or not', () => {
     const random = randomOf('digest')
     for (const draw of [() => random.normal(), () => -Math.log(1 - random.next()), () => random.next() ** 8]) {
       const sample = Array.from({ length: 20_000 }, draw)
@@ -49,8 +49,8 @@ describe('a digest', () => {
       for (const digest of [digestOf(sample), merged])
         for (const share of [0.01, 0.1, 0.5, 0.9, 0.99]) {
           const estimate = quantile(digest, share)!
-          expect(estimate).toBeGreaterThanOrEqual(quantileSorted(sorted, Math.max(0, share - 0.03)))
-          expect(estimate).toBeLessThanOrEqual(quantileSorted(sorted, Math.min(1, share + 0.03)))
+          expect(estimate).toBeGreaterThanOrEqual(quantileSorted(sorted, Math.max(0, share - 0.04)))
+          expect(estimate).toBeLessThanOrEqual(quantileSorted(sorted, Math.min(1, share + 0.04)))
         }
     }
   })

@@ -1,0 +1,113 @@
+/** POST exports, GET exports/{id} and its content; the job behind them; who waits is told by a queue. */
+import { randomUUID } from 'node:crypto'
+import { app, output } from '@azure/functions'
+import { z } from 'zod'
+import { requireOperator } from '../api/operator.ts'
+import { answering, Problem, RawResponse, readJson } from '../api/respond.ts'
+import { appFiles, appSettings, appTables } from '../services.ts'
+import { ExportRequest, readExport, writeExport } from '../store/export-store.ts'
+import type { ExportJob } from '../store/export-store.ts'
+import { TooManyRowsError, writeRows } from '../store/files.ts'
+import { storedReadings } from '../store/reading-rows.ts'
+import { contentTypes } from '../store/row-formats.ts'
+import { ExportHint, exportQueue, finishedExportQueue } from './queues.ts'
+
+const connection = 'AzureWebJobsStorage'
+const waiting = output.storageQueue({ queueName: exportQueue, connection })
+const finished = output.storageQueue({ queueName: finishedExportQueue, connection })
+
+const addressOf = (exportId: string) => `/api/v1/exports/${exportId}`
+const fileOf = ({ exportId, request }: ExportJob) => `${exportId}.${request.format}`
+
+app.http('request-export', {
+  methods: ['POST'],
+  authLevel: 'anonymous',
+  route: 'v1/exports',
+  extraOutputs: [waiting],
+  handler: answering(async (request, context) => {
+    requireOperator(request, appSettings().OPERATOR_TOKEN)
+    const exportId = randomUUID()
+    const wanted = ExportRequest.parse(await readJson(request))
+    const job: ExportJob = { exportId, request: wanted, status: 'waiting', requestedAtMs: Date.now(), readings: 0, bytes: 0, problem: '' }
+    await writeExport(await appTables(), job)
+    context.extraOutputs.set(waiting, { exportId })
+    return new RawResponse({ status: 202, headers: { location: addressOf(exportId), 'retry-after': '2' }, jsonBody: exportView(job) })
+  }),
+})
+
+function exportView(job: ExportJob) {
+  const { exportId, status, readings, bytes, problem, request, requestedAtMs } = job
+  return {
+    exportId,
+    status,
+    requestedAt: new Date(requestedAtMs).toISOString(),
+    request,
+    readings,
+    bytes,
+    ...(status === 'finished' ? { content: `${addressOf(exportId)}/content` } : {}),
+    ...(status === 'failed' ? { problem } : {}),
+  }
+}
+
+const ExportId = z.uuid()
+
+async function requireExport(exportId: string | undefined): Promise<ExportJob> {
+  const job = ExportId.safeParse(exportId).success ? await readExport(await appTables(), exportId!) : undefined
+  if (!job) throw new Problem(404, 'No such export', `no export '${exportId}'`)
+  return job
+}
+
+app.http('export', {
+  methods: ['GET'],
+  authLevel: 'anonymous',
+  route: 'v1/exports/{id}',
+  handler: answering(async (request) => exportView(await requireExport(request.params.id))),
+})
+
+app.http('export-content', {
+  methods: ['GET'],
+  authLevel: 'anonymous',
+  route: 'v1/exports/{id}/content',
+  handler: answering(async (request) => {
+    const job = await requireExport(request.params.id)
+    if (job.status !== 'finished') throw new Problem(409, 'Not finished', `export '${job.exportId}' is ${job.status}`)
+    const blob = (await appFiles()).exports.getBlockBlobClient(fileOf(job))
+    return new RawResponse({
+      body: await blob.downloadToBuffer(),
+      headers: {
+        'content-type': contentTypes[job.request.format],
+        'content-disposition': `attachment; filename="readings-${job.exportId.slice(0, 8)}.${job.request.format}"`,
+      },
+    })
+  }),
+})
+
+app.storageQueue('run-export', {
+  queueName: exportQueue,
+  connection,
+  extraOutputs: [finished],
+  handler: async (message, context) => {
+    const { exportId } = ExportHint.parse(message)
+    const tables = await appTables()
+    const job = await readExport(tables, exportId)
+    // Delivered again after it was done: who waits has been told.
+    if (!job || job.status === 'finished' || job.status === 'failed') return
+    await writeExport(tables, { ...job, status: 'running' })
+    const done = await runExport(job)
+    await writeExport(tables, done)
+    context.extraOutputs.set(finished, exportView(done))
+  },
+})
+
+async function runExport(job: ExportJob): Promise<ExportJob> {
+  const { devices, signals, from, to, format } = job.request
+  const rows = storedReadings(await appTables(), { deviceIds: devices, signals, fromMs: Date.parse(from), toMs: Date.parse(to) })
+  try {
+    const { rows: readings, bytes } = await writeRows((await appFiles()).exports, fileOf(job), format, rows)
+    return { ...job, status: 'finished', readings, bytes }
+  } catch (error) {
+    // The queue tries the rest again; this would fail again.
+    if (!(error instanceof TooManyRowsError)) throw error
+    return { ...job, status: 'failed', problem: error.message }
+  }
+}

@@ -1,0 +1,21 @@
+/** Timers of the store: raw readings go to the archive, what is too old goes away. */
+import { app } from '@azure/functions'
+import { appFiles, appTables } from '../services.ts'
+import { archiveSettledHours } from '../store/archive.ts'
+import { deleteExpired } from '../store/retention.ts'
+
+app.timer('archive-readings', {
+  schedule: '0 25 * * * *',
+  handler: async (_timer, context) => {
+    const hours = await archiveSettledHours(await appTables(), (await appFiles()).archive, Date.now())
+    context.info(`archived ${hours} hours`)
+  },
+})
+
+app.timer('delete-expired', {
+  schedule: '0 40 2 * * *',
+  handler: async (_timer, context) => {
+    const rows = await deleteExpired(await appTables(), Date.now())
+    context.info(`deleted ${rows} rows past their retention`)
+  },
+})

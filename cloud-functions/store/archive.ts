@@ -1,0 +1,60 @@
+/**
+ * The cold path: hour by hour, raw readings as Parquet files that DuckDB, Spark or Synapse read as they are
+ * (`date=2026-11-21/hour=09/part-000.parquet`). The hour is that of the segment's beginning, hub time. Written again,
+ * an hour gives the same files.
+ */
+import type { ContainerClient } from '@azure/storage-blob'
+import { listDevices, readSegments } from './latest-store.ts'
+import { rowsOf } from './reading-rows.ts'
+import type { ReadingRow } from './reading-rows.ts'
+import { contentTypes, parquetOf } from './row-formats.ts'
+import type { Tables } from './tables.ts'
+
+const hourMs = 3_600_000
+const rowsPerFile = 500_000
+/** A segment that began in an hour closes at the latest so long after it. */
+export const settledAfterMs = 20 * 60_000
+const hoursBackMax = 48
+
+function folderOf(hourStartMs: number): string {
+  const [date, time] = new Date(hourStartMs).toISOString().split('T')
+  return `date=${date}/hour=${time!.slice(0, 2)}`
+}
+
+/** Archives the settled hours of the last two days that are not archived yet. @returns how many */
+export async function archiveSettledHours(tables: Tables, container: ContainerClient, nowMs: number): Promise<number> {
+  const lastHourMs = Math.floor((nowMs - settledAfterMs) / hourMs) * hourMs - hourMs
+  let archived = 0
+  for (let back = hoursBackMax - 1; back >= 0; back--) {
+    const hourStartMs = lastHourMs - back * hourMs
+    if (await container.getBlockBlobClient(`${folderOf(hourStartMs)}/_SUCCESS`).exists()) continue
+    await archiveHour(tables, container, hourStartMs)
+    archived++
+  }
+  return archived
+}
+
+/** @returns rows written */
+export async function archiveHour(tables: Tables, container: ContainerClient, hourStartMs: number): Promise<number> {
+  const everything = { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.POSITIVE_INFINITY }
+  let rows: ReadingRow[] = []
+  let [files, total] = [0, 0]
+  const flush = async () => {
+    const name = `${folderOf(hourStartMs)}/part-${files.toString().padStart(3, '0')}.parquet`
+    await container.getBlockBlobClient(name).uploadData(parquetOf(rows), { blobHTTPHeaders: { blobContentType: contentTypes.parquet } })
+    files++
+    total += rows.length
+    rows = []
+  }
+  const deviceIds = (await listDevices(tables)).map(({ deviceId }) => deviceId).sort()
+  for (const deviceId of deviceIds) {
+    for (const segment of await readSegments(tables, deviceId, { fromMs: hourStartMs, toMs: hourStartMs + hourMs }, 0)) {
+      if (segment.openedMs < hourStartMs || segment.openedMs >= hourStartMs + hourMs) continue
+      rows.push(...rowsOf(deviceId, segment, everything))
+      if (rows.length >= rowsPerFile) await flush()
+    }
+  }
+  if (rows.length > 0) await flush()
+  await container.getBlockBlobClient(`${folderOf(hourStartMs)}/_SUCCESS`).uploadData(new Uint8Array())
+  return total
+}

@@ -1,0 +1,68 @@
+/** Blobs of the analytics store: finished exports, and the raw readings of the cold path. */
+import { BlobServiceClient } from '@azure/storage-blob'
+import type { ContainerClient } from '@azure/storage-blob'
+import { contentTypes, parquetOf, textHeader, textRow } from './row-formats.ts'
+import type { RowFormat } from './row-formats.ts'
+import type { ReadingRow } from './reading-rows.ts'
+
+export type Files = { readonly exports: ContainerClient; readonly archive: ContainerClient }
+
+export async function openFiles(connectionString: string): Promise<Files> {
+  const service = BlobServiceClient.fromConnectionString(connectionString)
+  const files: Files = { exports: service.getContainerClient('exports'), archive: service.getContainerClient('readings-archive') }
+  await Promise.all(Object.values(files).map((container: ContainerClient) => container.createIfNotExists()))
+  return files
+}
+
+/** A block of a text file; Azure takes 50,000 of them. */
+const blockChars = 4_000_000
+/** A Parquet file is made in memory. */
+export const parquetRowsMax = 2_000_000
+
+/** More rows than one file may hold. Asking for a shorter span helps. */
+export class TooManyRowsError extends Error {
+  override readonly name = 'TooManyRowsError'
+}
+
+/**
+ * Writes rows to a blob, which appears when it is whole; the same rows give the same bytes.
+ * @returns rows and bytes
+ * @throws TooManyRowsError
+ */
+export async function writeRows(
+  container: ContainerClient,
+  name: string,
+  format: RowFormat,
+  rows: AsyncIterable<ReadingRow>,
+): Promise<{ rows: number; bytes: number }> {
+  const blob = container.getBlockBlobClient(name)
+  const options = { blobHTTPHeaders: { blobContentType: contentTypes[format] } }
+  if (format === 'parquet') {
+    const gathered: ReadingRow[] = []
+    for await (const row of rows) {
+      if (gathered.length >= parquetRowsMax) throw new TooManyRowsError(`a Parquet file takes ${parquetRowsMax} readings`)
+      gathered.push(row)
+    }
+    const bytes = parquetOf(gathered)
+    await blob.uploadData(bytes, options)
+    return { rows: gathered.length, bytes: bytes.length }
+  }
+  const blockIds: string[] = []
+  let [count, bytes, text] = [0, 0, textHeader(format)]
+  const flush = async () => {
+    const block = Buffer.from(text)
+    const blockId = Buffer.from(blockIds.length.toString().padStart(6, '0')).toString('base64')
+    await blob.stageBlock(blockId, block, block.length)
+    blockIds.push(blockId)
+    bytes += block.length
+    text = ''
+  }
+  for await (const row of rows) {
+    count++
+    text += textRow(format, row)
+    if (text.length >= blockChars) await flush()
+  }
+  if (text !== '') await flush()
+  await blob.commitBlockList(blockIds, options)
+  return { rows: count, bytes }
+}

@@ -1,0 +1,53 @@
+/** What is kept how long. Readings leave the tables after they have gone to the archive; rollups stay longer the coarser they are. */
+import type { TransactionAction } from '@azure/data-tables'
+import { pageMs } from '../hot-path/roll-up.ts'
+import type { Resolution } from '../hot-path/rollup.ts'
+import { quoted } from './alert-store.ts'
+import { listDevices } from './latest-store.ts'
+import { tableKey, timeKey } from './table-keys.ts'
+import { intoTransactions } from './tables.ts'
+import type { TableName, Tables } from './tables.ts'
+
+const dayMs = 86_400_000
+
+export const retentionMs = {
+  readings: 90 * dayMs,
+  '1m': 90 * dayMs,
+  '1h': 2 * 365 * dayMs,
+  '1d': 10 * 365 * dayMs,
+  deadLetters: 30 * dayMs,
+  exports: 7 * dayMs,
+} as const
+
+/** Deletes what is too old. @returns rows deleted */
+export async function deleteExpired(tables: Tables, nowMs: number): Promise<number> {
+  let deleted = 0
+  for (const { deviceId } of await listDevices(tables)) {
+    const partition = `PartitionKey eq '${quoted(tableKey(deviceId))}'`
+    deleted += await deleteWhere(tables, 'readings', `${partition} and RowKey lt '${timeKey(nowMs - retentionMs.readings)}'`)
+    for (const resolution of ['1m', '1h', '1d'] as const satisfies readonly Resolution[]) {
+      // A page must be over before it can be too old.
+      const before = timeKey(nowMs - retentionMs[resolution] - pageMs[resolution])
+      deleted += await deleteWhere(tables, 'rollups', `${partition} and RowKey ge '${resolution}-' and RowKey lt '${resolution}-${before}'`)
+    }
+  }
+  deleted += await deleteWhere(tables, 'deadLetters', `arrivedMs lt ${nowMs - retentionMs.deadLetters}d`)
+  deleted += await deleteWhere(tables, 'exports', `requestedAtMs lt ${nowMs - retentionMs.exports}d`)
+  return deleted
+}
+
+async function deleteWhere(tables: Tables, name: TableName, filter: string): Promise<number> {
+  const byPartition = new Map<string, TransactionAction[]>()
+  let count = 0
+  for await (const { partitionKey, rowKey } of tables[name].listEntities({
+    queryOptions: { filter, select: ['PartitionKey', 'RowKey'] },
+  })) {
+    const rows = byPartition.get(partitionKey!) ?? []
+    byPartition.set(partitionKey!, rows)
+    rows.push(['delete', { partitionKey: partitionKey!, rowKey: rowKey! }])
+    count++
+  }
+  for (const rows of byPartition.values())
+    for (const transaction of intoTransactions(rows)) await tables[name].submitTransaction(transaction)
+  return count
+}

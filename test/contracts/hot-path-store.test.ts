@@ -1,0 +1,295 @@
+/** The hot path on real tables and blobs: effectively once, rebuilt after damage, queried, exported, archived, forgotten. */
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DuckDBInstance } from '@duckdb/node-api'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { pointsMax, readPoints, widthFor } from '../../cloud-functions/api/points.ts'
+import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
+import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/device-state.ts'
+import type { LoggedMessage } from '../../cloud-functions/hot-path/fold.ts'
+import { PartitionOwner } from '../../cloud-functions/hot-path/partition-owner.ts'
+import { archiveHour } from '../../cloud-functions/store/archive.ts'
+import { openFiles, writeRows } from '../../cloud-functions/store/files.ts'
+import type { Files } from '../../cloud-functions/store/files.ts'
+import { listDevices, readDevice } from '../../cloud-functions/store/latest-store.ts'
+import { storedReadings } from '../../cloud-functions/store/reading-rows.ts'
+import { deleteExpired, retentionMs } from '../../cloud-functions/store/retention.ts'
+import { bytesToProperties } from '../../cloud-functions/store/row-bytes.ts'
+import { openTables } from '../../cloud-functions/store/tables.ts'
+import type { Tables } from '../../cloud-functions/store/tables.ts'
+import { cloudForTests } from '../support/cloud.ts'
+import type { CloudForTests } from '../support/cloud.ts'
+import { batchesOf, plantLog, readerOf } from '../support/log.ts'
+
+let cloud: CloudForTests
+let tables: Tables
+let files: Files
+const folder = mkdtempSync(join(tmpdir(), 'store-'))
+
+beforeAll(async () => {
+  cloud = await cloudForTests()
+  tables = await openTables(cloud.connection.storage)
+  files = await openFiles(cloud.connection.storage)
+}, 60_000)
+afterAll(async () => {
+  await cloud?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+beforeEach(async () => {
+  for (const table of Object.values(tables))
+    for await (const { partitionKey, rowKey } of table.listEntities({ queryOptions: { select: ['PartitionKey', 'RowKey'] } }))
+      await table.deleteEntity(partitionKey!, rowKey!)
+})
+
+/** Every row of every table but for what the store itself stamps. State is left out: it may lag behind. */
+async function contents(): Promise<string[]> {
+  const rows: string[] = []
+  for (const [name, table] of Object.entries(tables)) {
+    if (name === 'hotPathState') continue
+    for await (const { etag: _etag, timestamp: _timestamp, partitionKey, rowKey, ...row } of table.listEntities())
+      rows.push(`${name} ${partitionKey} ${rowKey} ${createHash('sha256').update(JSON.stringify(row)).digest('hex')}`)
+  }
+  return rows.sort()
+}
+
+const startMs = 1_700_000_000_000
+const log = plantLog({
+  seconds: 900,
+  faults: [
+    { deviceId: 'pump-001', kind: 'level-shift', signal: 'flowM3PerH', onsetS: 300, rampS: 1, endS: 400 },
+    { deviceId: 'oven-001', kind: 'spike', signal: 'fanCurrentA', onsetS: 600, rampS: 1, endS: 605 },
+  ],
+})
+log.splice(700, 0, { ...log[700]!, body: Buffer.from('not telemetry'), properties: {} })
+for (const [index, message] of log.entries()) log[index] = { ...message, sequenceNumber: index }
+
+type Owner = Pick<PartitionOwner, 'process'>
+
+/** @param saveEveryMs how often state is written, by a clock that moves a second a look */
+function ownerOf(readLog = readerOf(log)): { owner: Owner; warnings: string[] } {
+  const warnings: string[] = []
+  let nowMs = startMs
+  const owner = new PartitionOwner({
+    partitionId: '0',
+    tables,
+    readLog,
+    compression: zlibCompression,
+    nowMs: () => (nowMs += 1_000),
+    warn: (text) => void warnings.push(text),
+  })
+  return { owner, warnings }
+}
+
+async function processAll(owner: Owner, batches: readonly (readonly LoggedMessage[])[]): Promise<string[]> {
+  const alertIds: string[] = []
+  for (const batch of batches) alertIds.push(...(await owner.process(batch)))
+  return alertIds
+}
+
+describe('effectively once', () => {
+  let expected: string[]
+
+  beforeEach(async () => {
+    if (expected) return
+    await processAll(ownerOf().owner, batchesOf(log, 200))
+    expected = await contents()
+    for (const table of Object.values(tables))
+      for await (const { partitionKey, rowKey } of table.listEntities()) await table.deleteEntity(partitionKey!, rowKey!)
+  }, 60_000)
+
+  test('the log has alerts, dead letters, segments and rollups to get wrong', () => {
+    for (const name of ['alertEvents', 'deadLetters', 'readings', 'rollups', 'latest'])
+      expect(
+        expected.some((row) => row.startsWith(name)),
+        name,
+      ).toBe(true)
+  })
+
+  test('however the log is cut into batches', async () => {
+    await processAll(ownerOf().owner, batchesOf(log, 333))
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when every batch comes twice, and again in part', async () => {
+    const batches = batchesOf(log, 200).flatMap((batch) => [batch, batch, batch.slice(120)])
+    await processAll(ownerOf().owner, batches)
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when batches are lost on the way, as after a throwing handler: the log is read again', async () => {
+    const batches = batchesOf(log, 200).filter((_, index) => index % 3 !== 1)
+    batches.push(log.slice(-1))
+    await processAll(ownerOf().owner, batches)
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when an owner dies and another goes on from an older snapshot', async () => {
+    const batches = batchesOf(log, 200)
+    await processAll(ownerOf().owner, batches.slice(0, 9))
+    await processAll(ownerOf().owner, batches.slice(9))
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when two owners work at once: the older one is fenced, and what it wrote is what the other writes', async () => {
+    const [one, two] = [ownerOf().owner, ownerOf().owner]
+    let fenced = 0
+    for (const batch of batchesOf(log, 200))
+      for (const owner of [one, two])
+        await owner.process(batch).catch(async (error: Error) => {
+          expect(error.name).toBe('PartitionLostError')
+          fenced++
+          await owner.process(batch)
+        })
+    expect(fenced).toBeGreaterThan(0)
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when the store fails now and then', async () => {
+    const { owner } = ownerOf()
+    const flaky = tables.readings.upsertEntity.bind(tables.readings)
+    let [calls, failures] = [0, 0]
+    tables.readings.upsertEntity = (...parameters) =>
+      ++calls % 4 === 2 && ++failures <= 6 ? Promise.reject(new Error('the store is busy')) : flaky(...parameters)
+    try {
+      for (const batch of batchesOf(log, 200)) {
+        for (let attempt = 0; attempt < 5; attempt++) {
+          try {
+            await owner.process(batch)
+            break
+          } catch {
+            // The trigger's retry policy gives the batch again.
+          }
+        }
+      }
+    } finally {
+      delete (tables.readings as { upsertEntity?: unknown }).upsertEntity
+    }
+    expect(failures).toBeGreaterThan(2)
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+})
+
+describe('a snapshot that cannot be read', () => {
+  const damaged = {
+    'is damaged': new Uint8Array([3, 200, 1, 2]),
+    'is of a newer version': Uint8Array.of(99, ...encodeSnapshot(newDeviceState('pump-001')).slice(1)),
+  }
+
+  test.each(Object.entries(damaged))(
+    'because it %s: the state is rebuilt from the log, and says so',
+    async (_why, bytes) => {
+      const batches = batchesOf(log, 200)
+      await processAll(ownerOf().owner, batches.slice(0, 8))
+      await tables.hotPathState.upsertEntity({ partitionKey: 'p000', rowKey: 'd-pump-001', ...bytesToProperties(bytes) }, 'Replace')
+      const { owner, warnings } = ownerOf()
+      await processAll(owner, batches.slice(8))
+      expect(warnings.join()).toContain('rebuilding')
+      const rebuilt = await contents()
+      await Promise.all(
+        Object.values(tables).map(async (table) => {
+          for await (const { partitionKey, rowKey } of table.listEntities()) await table.deleteEntity(partitionKey!, rowKey!)
+        }),
+      )
+      await processAll(ownerOf().owner, batches)
+      expect(rebuilt).toEqual(await contents())
+    },
+    60_000,
+  )
+})
+
+describe('the store', () => {
+  const signal = 'flowM3PerH'
+  // Three days of one pump, a reading every ten seconds.
+  const long = plantLog({ machines: [{ deviceId: 'pump-001', kind: 'pump' }], seconds: 3 * 86_400, stepS: 20 })
+  const sent = long.map(({ body }) => JSON.parse(Buffer.from(body).toString()) as Record<string, number>)
+
+  beforeEach(async () => {
+    await processAll(ownerOf(readerOf(long)).owner, batchesOf(long, 2_000))
+  }, 60_000)
+
+  test('answers any span in at most a thousand points, with minimum, maximum and every reading counted', async () => {
+    const { summary, tail } = (await readDevice(tables, 'pump-001'))!
+    const endMs = startMs + 4 * 86_400_000
+    for (const [fromMs, toMs] of [
+      [startMs, startMs + 600_000],
+      [startMs + 7_000_000, startMs + 30_000_000],
+      [startMs, endMs],
+      [startMs - 300 * 86_400_000, endMs],
+      [startMs - 3_000 * 86_400_000, endMs],
+    ] as const) {
+      const widthMs = widthFor(toMs - fromMs)
+      // Spans on whole points: a point that is cut holds what lies before the span, too.
+      const wholeFromMs = Math.floor(fromMs / widthMs) * widthMs
+      const wholeToMs = Math.ceil(toMs / widthMs) * widthMs
+      const points = await readPoints(tables, summary, tail, { signal, fromMs: wholeFromMs, toMs: wholeToMs, widthMs })
+      const values = sent.filter(({ time }) => time! >= wholeFromMs && time! < wholeToMs).map((values) => values[signal]!)
+      expect(points.timesMs.length).toBeLessThanOrEqual(pointsMax)
+      expect(points.count.reduce((sum, count) => sum + count, 0)).toBe(values.length)
+      expect([Math.min(...points.min), Math.max(...points.max)]).toEqual([Math.min(...values), Math.max(...values)])
+      const mean = points.mean.reduce((sum, value, index) => sum + value * points.count[index]!, 0) / values.length
+      expect(mean).toBeCloseTo(values.reduce((sum, value) => sum + value, 0) / values.length, 6)
+    }
+  }, 60_000)
+
+  test('exports readings as CSV, NDJSON and Parquet, which DuckDB reads alike', async () => {
+    const wanted = { deviceIds: ['pump-001'], signals: [signal], fromMs: startMs + 3_600_000, toMs: startMs + 4 * 3_600_000 }
+    const expected = sent.filter(({ time }) => time! >= wanted.fromMs && time! < wanted.toMs)
+    const database = await DuckDBInstance.create(':memory:')
+    const connection = await database.connect()
+    for (const format of ['csv', 'ndjson', 'parquet'] as const) {
+      const written = await writeRows(files.exports, `test.${format}`, format, storedReadings(tables, wanted))
+      expect(written.rows).toBe(expected.length)
+      const file = join(folder, `export.${format}`)
+      writeFileSync(file, await files.exports.getBlockBlobClient(`test.${format}`).downloadToBuffer())
+      const source =
+        format === 'parquet' ? `'${file}'` : format === 'csv' ? `read_csv('${file}')` : `read_json('${file}', format='newline_delimited')`
+      const result = await connection.runAndReadAll(
+        `select count(*)::int as n, count(distinct device || signal)::int as series, min(epoch_ms(time::timestamp))::double as first, sum(value)::double as total, max(seq)::int as seq from ${source}`,
+      )
+      const [row] = result.getRowObjects()
+      expect(row, format).toMatchObject({ n: expected.length, series: 1, first: expected[0]!.time })
+      expect(Number(row!.total)).toBeCloseTo(
+        expected.reduce((sum, values) => sum + values[signal]!, 0),
+        6,
+      )
+    }
+    connection.closeSync()
+  }, 60_000)
+
+  test('archives an hour as Parquet, the same bytes however often', async () => {
+    const hourStartMs = Math.floor((startMs + 10 * 3_600_000) / 3_600_000) * 3_600_000
+    const archived = await archiveHour(tables, files.archive, hourStartMs)
+    expect(archived).toBeGreaterThan(500)
+    const name = `date=${new Date(hourStartMs).toISOString().slice(0, 10)}/hour=${new Date(hourStartMs).toISOString().slice(11, 13)}/part-000.parquet`
+    const first = await files.archive.getBlockBlobClient(name).downloadToBuffer()
+    await archiveHour(tables, files.archive, hourStartMs)
+    expect((await files.archive.getBlockBlobClient(name).downloadToBuffer()).equals(first)).toBe(true)
+    const file = join(folder, 'archive.parquet')
+    writeFileSync(file, first)
+    const connection = await (await DuckDBInstance.create(':memory:')).connect()
+    const [row] = (
+      await connection.runAndReadAll(`select count(*)::int as n, count(distinct signal)::int as signals from '${file}'`)
+    ).getRowObjects()
+    expect(row).toEqual({ n: archived, signals: 5 })
+    connection.closeSync()
+  }, 60_000)
+
+  test('forgets what is past its retention, and nothing else', async () => {
+    const rowsOf = async (name: 'readings' | 'rollups') => {
+      let rows = 0
+      for await (const _row of tables[name].listEntities()) rows++
+      return rows
+    }
+    const before = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
+    expect(await deleteExpired(tables, startMs + 4 * 86_400_000)).toBe(0)
+    expect(await deleteExpired(tables, startMs + retentionMs.readings + 86_400_000)).toBeGreaterThan(0)
+    const after = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
+    expect(after.readings).toBeLessThan(before.readings)
+    expect(after.readings).toBeGreaterThan(before.readings / 2)
+    expect(await listDevices(tables)).toHaveLength(1)
+    await deleteExpired(tables, startMs + 11 * 365 * 86_400_000 + 40 * 86_400_000)
+    expect(await rowsOf('rollups')).toBe(0)
+  }, 60_000)
+})
