@@ -54,6 +54,9 @@ export async function build() {
     esbuild.build({
       ...node,
       entryPoints: ['cloud-functions/main.ts'],
+      // The blob client looks for files beside itself; in a bundle it is the bundle.
+      define: { ...node.define, 'import.meta.url': 'bundleUrl' },
+      banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href" },
       outfile: 'dist/functions/main.cjs',
       external: [...external, '@azure/functions-core'],
     }),

@@ -1,6 +1,6 @@
 /** What the HTTP API under /api/v1 answers; the page and its tests read by these shapes. Times in milliseconds since 1970 unless a name ends in `At`. */
 import { z } from 'zod'
-import { Alert, AlertState } from './alert.ts'
+import { Alert, AlertState, DetectorName, Evidence } from './alert.ts'
 import { Priority } from './device-model.ts'
 import { LedgerCounts } from './ledger.ts'
 
@@ -24,6 +24,8 @@ export const DeviceView = z.object({
   /** Display name of the model, empty when it is not known. */
   kind: z.string(),
   lastSeenMs: z.number(),
+  /** How far its clock seems to be behind the hub's; negative: ahead. */
+  clockBehindMs: z.number(),
   /** Every device is in exactly one of these. */
   condition: z.enum(['no-data', 'alarm', 'learning', 'fine']),
   signals: z.array(SignalView),
@@ -33,7 +35,11 @@ export type DeviceView = z.infer<typeof DeviceView>
 
 export const DeviceList = z.object({ devices: z.array(DeviceView) })
 
+/** The detector's own state stays behind: `alerts/{id}/explain` recomputes with it. */
+const EvidenceView = Evidence.omit({ before: true })
+
 export const AlertView = Alert.extend({
+  evidence: EvidenceView,
   deviceKind: z.string(),
   signalName: z.string(),
   unit: z.string(),
@@ -81,6 +87,38 @@ export const Points = z.object({
   count: z.array(z.number()),
 })
 export type Points = z.infer<typeof Points>
+
+const Verdict = z.object({ detector: DetectorName, severity: z.number(), expectedMin: z.number(), expectedMax: z.number() })
+
+/** Why an alert was raised, asked again. */
+export const AlertExplanation = z.object({
+  alertId: z.string(),
+  explanation: z.string(),
+  evidence: EvidenceView,
+  /** What the detector says today of what it saw then; absent when another version of it raised the alert. */
+  recomputed: Verdict.optional(),
+  /** The numbers are the same to the last bit. */
+  isReproduced: z.boolean(),
+})
+export type AlertExplanation = z.infer<typeof AlertExplanation>
+
+/** Why there was no alert, or which: the readings of a span judged again. Severity 1 is where an alert begins. */
+export const SilenceExplanation = z.object({
+  deviceId: z.string(),
+  signal: z.string(),
+  from: z.number(),
+  to: z.number(),
+  readings: z.number(),
+  /** Readings before the span, by which the detectors knew the series. */
+  historyReadings: z.number(),
+  nearest: z.array(Verdict.extend({ timeMs: z.number(), value: z.number() })),
+  abnormalReadings: z.number(),
+  wouldBegin: z.number(),
+  learning: z.array(DetectorName),
+  /** Alerts of the device that were open in the span: other signals count as evidence for them. */
+  openAlerts: z.array(z.object({ alertId: z.string(), signal: z.string(), raisedAtMs: z.number() })),
+})
+export type SilenceExplanation = z.infer<typeof SilenceExplanation>
 
 export const ReadingsView = Points.extend({
   deviceId: z.string(),

@@ -83,6 +83,7 @@ async function post(department: ServiceDepartment, message: OutboxMessage, alert
 
 function workOrderRequest(alert: Alert) {
   const model = deviceModel(alert.modelId)
+  const { before: _state, ...evidence } = alert.evidence
   const record = model?.alarms.find(({ signal, condition }) => signal === alert.signal && condition === alert.condition)
   return {
     type: 'alert.raised',
@@ -99,7 +100,7 @@ function workOrderRequest(alert: Alert) {
       consequence: record?.consequence ?? '',
       recommendedAction: record?.action ?? '',
       respondWithinMin: record?.respondWithinMin,
-      evidence: alert.evidence,
+      evidence,
     },
   }
 }

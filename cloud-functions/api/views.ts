@@ -1,7 +1,8 @@
 /** What the API says of an alert and of a device: stored data joined with the device model's words. */
-import type { AlertView, DeviceView } from '../../contract/api.ts'
+import type { AlertExplanation, AlertView, DeviceView } from '../../contract/api.ts'
 import type { Alert } from '../../contract/alert.ts'
 import { deviceModel, signalDisplayName, unusualAlarm } from '../../contract/device-model.ts'
+import { isReproduced, recompute } from '../../detection/explain.ts'
 import { explainAlert } from '../alerting/explanation.ts'
 import type { DeviceSummary } from '../store/latest-store.ts'
 
@@ -11,8 +12,10 @@ export function alertView(alert: Alert): AlertView {
     model?.alarms.find(({ signal, condition }) => signal === alert.signal && condition === alert.condition) ??
     unusualAlarm(model, alert.signal)
   const { cause, consequence, action, respondWithinMin } = record
+  const { before: _state, ...evidence } = alert.evidence
   return {
     ...alert,
+    evidence,
     deviceKind: model?.interface.displayName ?? '',
     signalName: signalDisplayName(model, alert.signal),
     unit: model?.signals[alert.signal]?.unit ?? '',
@@ -22,10 +25,16 @@ export function alertView(alert: Alert): AlertView {
   }
 }
 
+export function alertExplanation(alert: Alert): AlertExplanation {
+  const again = recompute(alert.evidence, alert.signal, deviceModel(alert.modelId))
+  const { alertId, evidence, explanation } = alertView(alert)
+  return { alertId, explanation, evidence, recomputed: again, isReproduced: isReproduced(alert.evidence, again) }
+}
+
 /** A device that has been silent longer than this shows as such. */
 const silentAfterMs = 60_000
 
-export function deviceView(device: DeviceSummary, nowMs: number): DeviceView {
+export function deviceView({ hoursUpToMs: _hours, daysUpToMs: _days, ...device }: DeviceSummary, nowMs: number): DeviceView {
   const model = deviceModel(device.modelId)
   const conditions = device.signals.map(({ condition }) => condition)
   const isSilent = nowMs - device.lastSeenMs > silentAfterMs || device.signals.length === 0

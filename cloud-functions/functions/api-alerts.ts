@@ -7,7 +7,7 @@ import type { AlertDetail } from '../../contract/api.ts'
 import { projectAlert } from '../alerting/project-alert.ts'
 import { requireOperator, signInCookie } from '../api/operator.ts'
 import { answering, Problem, RawResponse, readJson } from '../api/respond.ts'
-import { alertView } from '../api/views.ts'
+import { alertExplanation, alertView } from '../api/views.ts'
 import { appSettings, appTables } from '../services.ts'
 import { appendEvent, listAlerts, readAlert, readEvents } from '../store/alert-store.ts'
 import { outboxOf } from '../store/outbox-store.ts'
@@ -77,6 +77,18 @@ app.http('alert', {
         workOrder,
       })),
     } satisfies AlertDetail
+  }),
+})
+
+app.http('explain-alert', {
+  methods: ['GET'],
+  authLevel: 'anonymous',
+  route: 'v1/alerts/{id}/explain',
+  handler: answering(async (request) => {
+    const alertId = alertIdOf(request)
+    const stored = await readAlert(await appTables(), alertId)
+    if (!stored) throw new Problem(404, 'No such alert', `no alert '${alertId}'`)
+    return alertExplanation(stored.alert)
   }),
 })
 

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { DeadLetterView, Health, LedgerView, ReadingsView } from '../../contract/api.ts'
 import { addLedgers } from '../../contract/ledger.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
+import { explainSilence } from '../api/explain-silence.ts'
 import { isOperator } from '../api/operator.ts'
 import { answering, Problem } from '../api/respond.ts'
 import { readPoints, widthFor } from '../api/points.ts'
@@ -82,6 +83,19 @@ app.http('readings', {
       resolutionMs: widthMs,
       ...points,
     } satisfies ReadingsView
+  }),
+})
+
+const ExplainQuery = z.object({ signal: z.string().min(1), from: Instant, to: Instant })
+
+app.http('explain-silence', {
+  ...get,
+  route: 'v1/devices/{id}/explain',
+  handler: answering(async (request) => {
+    const { signal, from: fromMs, to: toMs } = ExplainQuery.parse(Object.fromEntries(request.query))
+    if (fromMs >= toMs) throw new Problem(400, 'Bad request', `'from' must be before 'to'`)
+    const { summary } = await requireDevice(request.params.id)
+    return explainSilence(await appTables(), summary, { signal, fromMs, toMs })
   }),
 })
 

@@ -6,6 +6,8 @@ import type { DeviceWatch } from '../../detection/device-watch.ts'
 import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
 import { newAccount } from './device-account.ts'
 import type { DeviceAccount } from './device-account.ts'
+import { newDeviceClock } from './device-clock.ts'
+import type { DeviceClock } from './device-clock.ts'
 import { decodeSegment, encodeSegment } from './open-segment.ts'
 import type { Segment } from './open-segment.ts'
 import { newOpenRollups } from './roll-up.ts'
@@ -21,6 +23,7 @@ export type DeviceState = {
   readonly watch: DeviceWatch
   segment: Segment | undefined
   readonly rollups: OpenRollups
+  readonly clock: DeviceClock
   readonly latest: Map<string, { timeMs: number; value: number }>
   lastSeenMs: number
 }
@@ -34,6 +37,7 @@ export function newDeviceState(deviceId: string): DeviceState {
     watch: newDeviceWatch(deviceId),
     segment: undefined,
     rollups: newOpenRollups(),
+    clock: newDeviceClock(),
     latest: new Map(),
     lastSeenMs: 0,
   }
@@ -48,13 +52,19 @@ const SnapshotHeader = z.object({
   lastSeenMs: z.number(),
   hoursUpToMs: z.number(),
   daysUpToMs: z.number(),
+  clock: z.object({
+    offsetMs: z.number(),
+    leastDelayMs: z.number().nullable(),
+    previousDelayMs: z.number().nullable(),
+    epochStartMs: z.number(),
+  }),
   account: z.custom<DeviceAccount>((value) => typeof value === 'object' && value !== null && 'boots' in value),
   latest: z.array(z.tuple([z.string(), z.object({ timeMs: z.number(), value: z.number() })])),
 })
 
 /** Header as JSON, then the open segment, then the watch: bit for bit. */
 export function encodeSnapshot(state: DeviceState): Uint8Array {
-  const { deviceId, modelId, appliedSequence, lastSeenMs, account, watch, segment, rollups, latest } = state
+  const { deviceId, modelId, appliedSequence, lastSeenMs, account, clock, watch, segment, rollups, latest } = state
   // Equal states give equal bytes: the order of names is fixed here.
   const header: z.infer<typeof SnapshotHeader> = {
     deviceId,
@@ -63,6 +73,7 @@ export function encodeSnapshot(state: DeviceState): Uint8Array {
     lastSeenMs,
     hoursUpToMs: rollups.hoursUpToMs,
     daysUpToMs: rollups.daysUpToMs,
+    clock,
     account,
     latest: [...latest],
   }

@@ -14,9 +14,10 @@ import { inModelUnits } from '../../contract/units.ts'
 import { watchEdgeEvent } from '../../detection/device-watch.ts'
 import { watchBlock } from '../../detection/watch-block.ts'
 import { appliedSeq, bookBlock, bookDeadLetter } from './device-account.ts'
+import { repairTimes } from './device-clock.ts'
 import { newDeviceState } from './device-state.ts'
 import type { DeviceState } from './device-state.ts'
-import { addFiltered, addReading, isFull, openSegment } from './open-segment.ts'
+import { addFiltered, addReading, isFull, noteOffset, openSegment } from './open-segment.ts'
 import type { Segment } from './open-segment.ts'
 import { rollUp } from './roll-up.ts'
 import type { Rollup } from './roll-up.ts'
@@ -148,7 +149,8 @@ function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: D
   effects.touchedDevices.add(device.deviceId)
 
   const numbered = decoded.bootId === '' ? numberUnstamped(decoded, appliedSeq(device.account, unstampedBoot)) : decoded
-  const block = { ...numbered, series: numbered.series.map((series) => inModelUnits(series, deviceModel(device.modelId))) }
+  const possible = repairTimes(device.clock, numbered, message.arrivedMs)
+  const block = { ...possible, series: possible.series.map((series) => inModelUnits(series, deviceModel(device.modelId))) }
   const { appliedBeforeSeq } = bookBlock(device.account, block)
   if (block.toSeq <= appliedBeforeSeq) return
   const model = deviceModel(device.modelId)
@@ -180,7 +182,9 @@ function keepReadings(
     if (isRecalled ? !isWholeNew : seq <= appliedBeforeSeq) continue
     const timeMs = timesMs[i]!
     const value = values[i]!
-    addReading(segmentFor(device, block.bootId, seq, arrivedMs, effects), signal, timeMs, seq, value)
+    const segment = segmentFor(device, block.bootId, seq, arrivedMs, effects)
+    noteOffset(segment, seq, device.clock.offsetMs)
+    addReading(segment, signal, timeMs, seq, value)
     if (!isRecalled || timeMs > (device.latest.get(signal)?.timeMs ?? 0)) device.latest.set(signal, { timeMs, value })
   }
   // A block that came in part before has told of these already.

@@ -26,12 +26,14 @@ export type Segment = {
   readonly firstSeq: number
   /** Hub time of its first message. */
   readonly openedMs: number
+  /** What was added to the device's times, from a seq on: with it, its own times can be had back. */
+  readonly clock: { readonly fromSeq: number; readonly offsetMs: number }[]
   readings: number
   readonly series: Map<string, SegmentSeries>
 }
 
 export function openSegment(bootId: string, firstSeq: number, openedMs: number): Segment {
-  return { bootId, firstSeq, openedMs, readings: 0, series: new Map() }
+  return { bootId, firstSeq, openedMs, clock: [], readings: 0, series: new Map() }
 }
 
 export function isFull(segment: Segment, nowMs: number): boolean {
@@ -44,6 +46,10 @@ export function addReading(segment: Segment, signal: string, timeMs: number, seq
   series.seqs.push(seq)
   series.values.push(value)
   segment.readings++
+}
+
+export function noteOffset({ clock }: Segment, fromSeq: number, offsetMs: number): void {
+  if ((clock.at(-1)?.offsetMs ?? 0) !== offsetMs) clock.push({ fromSeq, offsetMs })
 }
 
 export function addFiltered(segment: Segment, signal: string, summary: FilteredSummary): void {
@@ -65,6 +71,11 @@ export function encodeSegment(segment: Segment): Uint8Array {
   writer.uint(segment.openedMs)
   writer.text(segment.bootId)
   writer.uint(segment.firstSeq)
+  writer.uint(segment.clock.length)
+  for (const { fromSeq, offsetMs } of segment.clock) {
+    writer.int(fromSeq - segment.firstSeq)
+    writer.int(Math.round(offsetMs))
+  }
   writer.uint(segment.series.size)
   let previousTimesMs: readonly number[] | undefined
   for (const series of segment.series.values()) {
@@ -80,6 +91,10 @@ export function decodeSegment(bytes: Uint8Array): Segment {
   const reader = new ByteReader(bytes)
   const openedMs = reader.uint()
   const segment = openSegment(reader.text(), reader.uint(), openedMs)
+  for (let count = reader.count(); count > 0; count--) {
+    const fromSeq = segment.firstSeq + reader.int()
+    segment.clock.push({ fromSeq, offsetMs: reader.int() })
+  }
   let previousTimesMs: readonly number[] | undefined
   for (let count = reader.count(); count > 0; count--) {
     const signal = reader.text()

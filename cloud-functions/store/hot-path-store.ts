@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { deviceModel } from '../../contract/device-model.ts'
 import { signalCondition } from '../../detection/device-watch.ts'
 import { ledgerOf } from '../hot-path/device-account.ts'
+import { clockBehindMs } from '../hot-path/device-clock.ts'
 import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../hot-path/device-state.ts'
 import type { DeviceState } from '../hot-path/device-state.ts'
 import type { DeadLetter, Effects, PartitionState } from '../hot-path/fold.ts'
@@ -84,6 +85,7 @@ function latestRow(partitionId: string, device: DeviceState) {
     kind: deviceModel(device.modelId)?.interface.displayName ?? '',
     lastSeenMs: device.lastSeenMs,
     ledger: ledgerOf(device.account),
+    clockBehindMs: clockBehindMs(device.clock),
     hoursUpToMs: device.rollups.hoursUpToMs,
     daysUpToMs: device.rollups.daysUpToMs,
     signals: [...device.latest].map(([signal, { timeMs, value }]) => {

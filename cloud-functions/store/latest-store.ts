@@ -15,6 +15,8 @@ export const DeviceSummary = z.object({
   kind: z.string(),
   lastSeenMs: z.number(),
   ledger: LedgerCounts,
+  /** How far its clock seems to be behind the hub's; negative: ahead. */
+  clockBehindMs: z.number(),
   /** Hours, and days, that begin before this have their rollups; later ones are made of finer ones. */
   hoursUpToMs: z.number(),
   daysUpToMs: z.number(),

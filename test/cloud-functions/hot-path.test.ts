@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { ledgerOf } from '../../cloud-functions/hot-path/device-account.ts'
+import { clockBehindMs } from '../../cloud-functions/hot-path/device-clock.ts'
 import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../../cloud-functions/hot-path/device-state.ts'
 import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import type { Effects, LoggedMessage, PartitionState } from '../../cloud-functions/hot-path/fold.ts'
@@ -289,5 +290,57 @@ describe('segment', () => {
     )
     expect(effects[0]!.closedSegments).toHaveLength(1)
     expect(effects[0]!.closedSegments[0]!.segment.readings).toBe(segmentLimits.readingsMax)
+  })
+})
+
+describe('event times that cannot be', () => {
+  const message = (index: number, time: number, arrivedMs: number): LoggedMessage => ({
+    ...pumpLog([2])[0]!,
+    sequenceNumber: index,
+    body: text({ time, vibrationMmPerS: 2 }),
+    properties: { bootId: 'b1', seq: String(index + 1), count: '1', model: 'dtmi:millwright:CentrifugalPump;1' },
+    arrivedMs,
+  })
+  const deviceAfter = (log: readonly LoggedMessage[]) => fold(log).partition.devices.get('pump-1')!
+  const hour = 3_600_000
+
+  test('are moved to when the hub took them, and their own time can be had back', () => {
+    for (const aheadMs of [hour, 80 * 365 * 24 * hour]) {
+      const { segment, latest, account } = deviceAfter(
+        [0, 1, 2].map((index) => message(index, startMs + index * 1000 + aheadMs, startMs + index * 1000 + 30)),
+      )
+      expect(segment!.series.get('vibrationMmPerS')!.timesMs).toEqual([startMs + 30, startMs + 1030, startMs + 2030])
+      expect(segment!.clock).toEqual([{ fromSeq: 1, offsetMs: 30 - aheadMs }])
+      expect(latest.get('vibrationMmPerS')!.timeMs).toBe(startMs + 2030)
+      expect(ledgerOf(account)).toMatchObject({ stored: 3, unexplained: 0 })
+      expect(decodeSegment(encodeSegment(segment!))).toEqual(segment)
+    }
+  })
+
+  test('of a clock that was never set are, too', () => {
+    const { segment } = deviceAfter([message(0, 86_400_000, startMs)])
+    expect(segment!.series.get('vibrationMmPerS')!.timesMs).toEqual([startMs])
+  })
+
+  test('that are only old are left alone: they may have waited, or be a recording', () => {
+    const { segment, clock } = deviceAfter([message(0, startMs - 5 * 365 * 24 * hour, startMs)])
+    expect(segment!.series.get('vibrationMmPerS')!.timesMs).toEqual([startMs - 5 * 365 * 24 * hour])
+    expect(clockBehindMs(clock)).toBe(5 * 365 * 24 * hour)
+  })
+
+  test('end with the clock that made them: what follows is taken as it is', () => {
+    const { segment, clock } = deviceAfter([message(0, startMs + hour, startMs), message(1, startMs + 1000, startMs + 1040)])
+    expect(segment!.series.get('vibrationMmPerS')!.timesMs).toEqual([startMs, startMs + 1000])
+    expect(segment!.clock).toEqual([
+      { fromSeq: 1, offsetMs: -hour },
+      { fromSeq: 2, offsetMs: 0 },
+    ])
+    expect(clockBehindMs(clock)).toBe(40)
+  })
+
+  test('the least of the delays lately seen is how far the clock is behind', () => {
+    const delays = [900_000, 40_000, 700, 5_000]
+    const { clock } = deviceAfter(delays.map((delay, index) => message(index, startMs + index * 1000, startMs + index * 1000 + delay)))
+    expect(clockBehindMs(clock)).toBe(700)
   })
 })
