@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<Command>> = {
   functions: async () => (await import('./commands/functions.ts')).functions,
   replay: async () => (await import('./commands/replay.ts')).replay,
   detect: async () => (await import('./commands/detect.ts')).detect,
+  backtest: async () => (await import('./commands/backtest.ts')).backtest,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
 }
 

@@ -45,6 +45,7 @@ export type ReasonCode = z.infer<typeof ReasonCode>
 export const Evidence = z.object({
   detector: DetectorName,
   detectorVersion: z.number().int(),
+  configurationVersion: z.string(),
   reason: ReasonCode,
   direction: z.enum(['high', 'low']),
   observed: z.number(),

@@ -9,6 +9,8 @@ import { unusualAlarm } from '../contract/device-model.ts'
 import { alertIdOf } from './alert-id.ts'
 import { isAbnormal, isCoolingDown, isDoubtful, isEnough, isStillOut, keptRange, onsetOf } from './episode.ts'
 import type { ActivePhase, Cooldown, Finding, Onset, Phase } from './episode.ts'
+import { standardConfiguration } from './configuration.ts'
+import type { DetectionConfiguration } from './configuration.ts'
 import { evidenceOf } from './evidence.ts'
 import { newRecent, rememberRecent } from './recent.ts'
 import { judgeMoment, learnMoment, newMomentJudgement, newRelation, relationBytes, renew } from './relation.ts'
@@ -36,6 +38,7 @@ export type DeviceWatch = {
   readonly deviceId: string
   /** Readings are left out on the way here, so that silence means nothing and moments are never whole. */
   readonly isThinned: boolean
+  readonly configuration: DetectionConfiguration
   modelId: string
   readonly signals: Map<string, SignalWatch>
   /** Of all signals together, in the order of `signals`; undefined until each of them has been learned. */
@@ -44,8 +47,13 @@ export type DeviceWatch = {
   readonly endedEdgeAlerts: string[]
 }
 
-export function newDeviceWatch(deviceId: string, { isThinned = false }: { readonly isThinned?: boolean } = {}): DeviceWatch {
-  return { deviceId, isThinned, modelId: '', signals: new Map(), relation: undefined, endedEdgeAlerts: [] }
+export type WatchOptions = { readonly isThinned?: boolean; readonly configuration?: DetectionConfiguration }
+
+export function newDeviceWatch(
+  deviceId: string,
+  { isThinned = false, configuration = standardConfiguration }: WatchOptions = {},
+): DeviceWatch {
+  return { deviceId, isThinned, configuration, modelId: '', signals: new Map(), relation: undefined, endedEdgeAlerts: [] }
 }
 
 export function newSignalWatch(signal: string): SignalWatch {
@@ -124,11 +132,15 @@ function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | undefin
     watch.signals.set(name, (signal = newSignalWatch(name)))
     watch.relation = undefined
   }
-  signal.traits ??= traitsOf(model, name, watch.isThinned)
+  signal.traits ??= traitsOf(model, name, watch)
   return signal
 }
 
-export function traitsOf(model: DeviceModel | undefined, signal: string, isThinned = false): SeriesTraits {
+export function traitsOf(
+  model: DeviceModel | undefined,
+  signal: string,
+  { isThinned = false, configuration = standardConfiguration }: WatchOptions = {},
+): SeriesTraits {
   const known = model?.signals[signal]
   const hasModes = model !== undefined && Object.values(model.signals).some(({ watch }) => watch === 'limits')
   return {
@@ -136,6 +148,7 @@ export function traitsOf(model: DeviceModel | undefined, signal: string, isThinn
     isJumpy: known?.watch === 'limits',
     hasModes,
     isThinned,
+    configuration,
     ratePerSMax: isThinned ? undefined : known?.ratePerSMax,
   }
 }
@@ -179,7 +192,7 @@ function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): Dete
     return nothing
   }
   const onset = onsetOf(signal.phase, signal.seq, timeMs)
-  if (!isEnough(onset, finding)) {
+  if (!isEnough(onset, finding, watch.configuration)) {
     signal.phase = { kind: 'pending', ...onset }
     return nothing
   }
@@ -222,6 +235,7 @@ function evidenceFor(watch: DeviceWatch, signal: SignalWatch, found: Found, firs
   const { state, recent, cooldown } = signal
   const alsoMoving = movingSignals(watch, signal, timeMs)
   return evidenceOf({
+    configurationVersion: watch.configuration.version,
     finding,
     isHigh,
     observed: value,
@@ -256,7 +270,7 @@ function onStillOut(watch: DeviceWatch, signal: SignalWatch, phase: ActivePhase,
 function onNormal(watch: DeviceWatch, signal: SignalWatch, nowMs: number): DetectedEvent[] {
   const { phase } = signal
   if (phase.kind !== 'active') return nothing
-  const offReadings = phase.isFromEdge ? episodeSettings.offReadingsUnlessTold : episodeSettings.offReadings
+  const offReadings = phase.isFromEdge ? episodeSettings.offReadingsUnlessTold : watch.configuration.offReadings
   return ++phase.normalReadings >= offReadings ? endEpisode(watch, signal, 'normal-again', nowMs) : nothing
 }
 
@@ -264,7 +278,7 @@ function endEpisode(watch: DeviceWatch, signal: SignalWatch, why: 'normal-again'
   const { phase, cooldown } = signal
   if (phase.kind !== 'active') return nothing
   signal.phase = quiet
-  cooldown.readings = episodeSettings.cooldownReadings
+  cooldown.readings = watch.configuration.cooldownReadings
   cooldown.severity = phase.severity
   if (phase.isFromEdge) rememberEnded(watch, phase.alertId)
   return [{ kind: 'returned', alertId: phase.alertId, atMs: nowMs, why }]
@@ -288,7 +302,7 @@ function watchMoment(
   }
   const { numbers } = arrived.state
   if (!renew(relation, index, numbers[slot.lastValue]!, timeMs, numbers[slot.intervalMs]! / 2)) return nothing
-  judgeMoment(relation, moment)
+  judgeMoment(relation, moment, watch.configuration)
   let events = nothing
   if (moment.severity >= 1) {
     const signal = [...signals.values()][moment.worst]!

@@ -6,6 +6,7 @@
 import type { AlertCondition } from '../contract/alert.ts'
 import type { LimitAlarm, Priority } from '../contract/device-model.ts'
 import type { DetectorName } from '../contract/alert.ts'
+import type { DetectionConfiguration } from './configuration.ts'
 import { episodeSettings as settings } from './settings.ts'
 
 /** What one reading, or one moment of all signals, amounts to. */
@@ -49,10 +50,14 @@ export function onsetOf(phase: Phase, seq: number, timeMs: number): Onset {
 }
 
 /** Whether the onset is enough for an episode. Detectors that have gathered their own evidence need no second reading. */
-export function isEnough(onset: Onset, { severity, detector, limit }: Finding): boolean {
-  if (onset.readings >= settings.onReadings) return true
+export function isEnough(
+  onset: Onset,
+  { severity, detector, limit }: Finding,
+  { onReadings, severeFrom }: DetectionConfiguration,
+): boolean {
+  if (onset.readings >= onReadings) return true
   if (limit) return limit.safety !== undefined
-  return severity >= settings.severeFrom || detector === 'stuck' || detector === 'relation' || detector === 'drift'
+  return severity >= severeFrom || detector === 'stuck' || detector === 'relation' || detector === 'drift'
 }
 
 export function isCoolingDown(cooldown: Cooldown, { severity, limit }: Finding): boolean {

@@ -8,6 +8,7 @@ import { stillLearning } from './series-detector.ts'
 import { detectorVersion } from './settings.ts'
 
 export type EvidenceSource = {
+  readonly configurationVersion: string
   readonly finding: Finding
   readonly isHigh: boolean
   readonly observed: number
@@ -22,7 +23,7 @@ export type EvidenceSource = {
 }
 
 export function evidenceOf(source: EvidenceSource): Evidence {
-  const { finding, isHigh, observed, atMs, firstTimeMs, state, recent, suppressed, alsoMoving, before } = source
+  const { configurationVersion, finding, isHigh, observed, atMs, firstTimeMs, state, recent, suppressed, alsoMoving, before } = source
   const { limit, severity } = finding
   const detector = limit ? 'hard-limit' : (finding.detector ?? 'rolling')
   const expectedMin = limit ? (limit.direction === 'below' ? limit.limit : Math.min(observed, limit.limit)) : finding.expectedMin
@@ -31,6 +32,7 @@ export function evidenceOf(source: EvidenceSource): Evidence {
   return {
     detector,
     detectorVersion,
+    configurationVersion,
     reason: limit ? (limit.direction === 'above' ? 'above-limit' : 'below-limit') : reasonOf(detector, isHigh),
     direction,
     observed,

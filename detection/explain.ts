@@ -5,6 +5,7 @@
  */
 import type { DetectorName, Evidence } from '../contract/alert.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
+import { standardConfiguration } from './configuration.ts'
 import { traitsOf } from './device-watch.ts'
 import { isEnough, onsetOf } from './episode.ts'
 import type { Phase } from './episode.ts'
@@ -21,9 +22,9 @@ export type Recomputed = {
   readonly expectedMax: number
 }
 
-/** What the alert's detector says of its last reading, asked again; undefined when another version of it raised the alert. */
+/** What the alert's detector says of its last reading, asked again; undefined when another version of it, or another configuration, raised the alert. */
 export function recompute(evidence: Evidence, signal: string, model: DeviceModel | undefined): Recomputed | undefined {
-  if (evidence.detectorVersion !== detectorVersion) return undefined
+  if (evidence.detectorVersion !== detectorVersion || evidence.configurationVersion !== standardConfiguration.version) return undefined
   const { detector, observed, expectedMin, expectedMax, window, firstSeenMs, durationMs } = evidence
   switch (detector) {
     case 'hard-limit': {
@@ -39,7 +40,7 @@ export function recompute(evidence: Evidence, signal: string, model: DeviceModel
     }
     case 'relation': {
       const moment = newMomentJudgement()
-      judgeMoment(new Float64Array(fromBase64(evidence.before).buffer), moment)
+      judgeMoment(new Float64Array(fromBase64(evidence.before).buffer), moment, standardConfiguration)
       return { detector, severity: moment.severity, expectedMin: moment.expectedMin, expectedMax: moment.expectedMax }
     }
     case 'missing': {
@@ -123,7 +124,7 @@ export function reviewSeries(
       else {
         abnormalReadings++
         const onset = onsetOf(phase, 0, timeMs)
-        if (isEnough(onset, { severity, detector, expectedMin, expectedMax, limit: undefined })) wouldBegin++
+        if (isEnough(onset, { severity, detector, expectedMin, expectedMax, limit: undefined }, standardConfiguration)) wouldBegin++
         phase = { kind: 'pending', ...onset }
       }
     }

@@ -7,6 +7,7 @@
  * Models of machines are not linear: the farther the other signals are from where they usually are, the less is
  * expected of one (`leverage`).
  */
+import type { DetectionConfiguration } from './configuration.ts'
 import { relationSettings as settings } from './settings.ts'
 
 /** Numbers before the signals' own. */
@@ -92,14 +93,14 @@ export function relationBytes({ buffer, byteOffset, byteLength }: RelationState)
 }
 
 /** Judges the moment by what was learned of the moments before it; changes nothing. */
-export function judgeMoment(state: RelationState, judgement: MomentJudgement): void {
+export function judgeMoment(state: RelationState, judgement: MomentJudgement, configuration: DetectionConfiguration): void {
   judgement.severity = 0
   judgement.worst = -1
   const count = state[head.count]! + 1
   if (count <= settings.scaleReadings) return
   multiply(state, judgement)
   scoreSignals(state, judgement, Math.min(count, settings.memoryReadings))
-  if (count > state[head.learning]!) findWorst(state, judgement, count)
+  if (count > state[head.learning]!) findWorst(state, judgement, count, configuration)
 }
 
 /** @param isSuspicious another detector finds something wrong at this moment: it must not be learned, unless it stays */
@@ -164,15 +165,20 @@ function scoreSignals(state: RelationState, { products, scores, smooths, distanc
   }
 }
 
-function findWorst(state: RelationState, judgement: MomentJudgement, count: number): void {
+function findWorst(
+  state: RelationState,
+  judgement: MomentJudgement,
+  count: number,
+  { relationScore, relationSmoothScore }: DetectionConfiguration,
+): void {
   const { products, scores, smooths } = judgement
   const signals = state[head.signals]!
   const maturity = 1 + settings.maturityReadings / count
   for (let i = 0; i < signals; i++) {
     const at = ownOf(i)
-    const single = Math.abs(scores[i]!) / (Math.max(settings.score, settings.past * secondOf(state, at + own.past)) * maturity)
+    const single = Math.abs(scores[i]!) / (Math.max(relationScore, settings.past * secondOf(state, at + own.past)) * maturity)
     const smooth =
-      Math.abs(smooths[i]!) / (Math.max(settings.smoothScore, settings.past * secondOf(state, at + own.past + pastLength)) * maturity)
+      Math.abs(smooths[i]!) / (Math.max(relationSmoothScore, settings.past * secondOf(state, at + own.past + pastLength)) * maturity)
     const severity = Math.max(single, smooth)
     if (severity <= judgement.severity) continue
     judgement.severity = severity

@@ -3,10 +3,10 @@
  * 0.5 where the hot path would begin an episode. What was told once is told again only when it gets worse, as on an
  * operator's page.
  */
+import { standardConfiguration } from './configuration.ts'
 import { judge, learn, newJudgement } from './series-detector.ts'
 import type { Judgement, SeriesTraits } from './series-detector.ts'
 import { newSeriesState, slot } from './series-state.ts'
-import { episodeSettings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
@@ -16,7 +16,14 @@ export type ScoredReading = {
 
 /** Severities below this are not worth a cooldown. */
 const toldFrom = 0.04
-const traits: SeriesTraits = { resolution: 0, isJumpy: false, hasModes: false, isThinned: false, ratePerSMax: undefined }
+const traits: SeriesTraits = {
+  resolution: 0,
+  isJumpy: false,
+  hasModes: false,
+  isThinned: false,
+  ratePerSMax: undefined,
+  configuration: standardConfiguration,
+}
 
 export function scoreSeries(): (timeMs: number, value: number) => ScoredReading {
   const state = newSeriesState()
@@ -32,7 +39,7 @@ export function scoreSeries(): (timeMs: number, value: number) => ScoredReading 
     // What stays as it was told is not told again.
     if (told.readingsLeft > 0 && severity < told.severity / 2) told.readingsLeft--
     if (isQuiet) return { score: 0, judgement }
-    if (severity >= toldFrom) told = { readingsLeft: episodeSettings.cooldownReadings, severity }
+    if (severity >= toldFrom) told = { readingsLeft: standardConfiguration.cooldownReadings, severity }
     return { score: severity / (1 + severity), judgement }
   }
 }

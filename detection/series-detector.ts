@@ -5,6 +5,7 @@
  *
  * `judge` changes nothing, `learn` does: the state before an abnormal reading can be kept, and the alert recomputed from it.
  */
+import type { DetectionConfiguration } from './configuration.ts'
 import { closeBlock, highOf, lowOf, outside, remember, turnEpoch } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, replaceSorted, tenthsDeviation } from './rolling-window.ts'
 import { seasonBins, slot, statistic, windowReadings } from './series-state.ts'
@@ -21,6 +22,7 @@ export type SeriesTraits = {
   readonly hasModes: boolean
   /** Readings were left out on the way: a silence or a run says nothing. */
   readonly isThinned: boolean
+  readonly configuration: DetectionConfiguration
   /** What the signal cannot or must not exceed, in its unit a second. */
   readonly ratePerSMax: number | undefined
 }
@@ -98,7 +100,7 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   judgement.jump = value - numbers[slot.lastValue]!
   judgement.rolling = 0
   if (!traits.isJumpy) {
-    if (numbers[slot.windowCount]! >= settings.learningReadings) judgeRolling(state, value, traits.resolution, judgement)
+    if (numbers[slot.windowCount]! >= settings.learningReadings) judgeRolling(state, value, traits, judgement)
     if (count >= settings.noveltyReadings) judgeNovelty(state, timeMs, value, traits, judgement)
   }
   if (traits.ratePerSMax !== undefined && elapsedMs > 0 && !judgement.isGap)
@@ -135,15 +137,20 @@ function binOf(timeMs: number): number {
 }
 
 /** Robust standard deviations from the rolling median, against a fixed number and the series' own past of them. */
-function judgeRolling({ numbers, window, past }: SeriesState, value: number, resolution: number, judgement: Judgement): void {
+function judgeRolling(
+  { numbers, window, past }: SeriesState,
+  value: number,
+  { resolution, configuration }: SeriesTraits,
+  judgement: Judgement,
+): void {
   const count = numbers[slot.windowCount]!
   const median = medianOfSorted(window, count)
   const deviation = Math.max(1.4826 * medianAbsoluteDeviation(window, count, median), tenthsDeviation(window, count))
   const sigma = Math.max(deviation, resolution, 0.002 * Math.abs(median), 1e-9)
   const score = (value - median) / sigma
   judgement.rolling = score
-  const highest = Math.max(settings.rollingScore, settings.rollingPast * highOf(past, statistic.rolling))
-  const lowest = Math.min(-settings.rollingScore, settings.rollingPast * lowOf(past, statistic.rolling))
+  const highest = Math.max(configuration.rollingScore, settings.rollingPast * highOf(past, statistic.rolling))
+  const lowest = Math.min(-configuration.rollingScore, settings.rollingPast * lowOf(past, statistic.rolling))
   const severity = (score > 0 ? score / highest : score / lowest) ** settings.rollingPower
   if (severity <= judgement.severity) return
   judgement.severity = severity
@@ -158,14 +165,14 @@ function judgeNovelty(
   { numbers, past }: SeriesState,
   timeMs: number,
   value: number,
-  { resolution, hasModes }: SeriesTraits,
+  { resolution, hasModes, configuration }: SeriesTraits,
   judgement: Judgement,
 ): void {
   const seenMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
   const level = numbers[slot.slow]!
   const noise = Math.max(resolution, Math.abs(level) * 1e-6, 1e-12)
-  const ofLevel = settings.marginRanges * (1 + settings.levelMaturityMs / seenMs)
-  const ofChange = settings.marginRanges * (1 + settings.changeMaturityMs / seenMs)
+  const ofLevel = configuration.marginRanges * (1 + settings.levelMaturityMs / seenMs)
+  const ofChange = configuration.marginRanges * (1 + settings.changeMaturityMs / seenMs)
   const { highPassed, seasonal, jump, fast, slow } = judgement
   compareWithPast(
     past,
@@ -185,7 +192,7 @@ function judgeNovelty(
       statistic.season,
       seasonal,
       noise,
-      settings.marginRanges * (1 + settings.levelMaturityMs / (seenMs - dayMs)),
+      configuration.marginRanges * (1 + settings.levelMaturityMs / (seenMs - dayMs)),
       judgement,
       value,
     )
@@ -273,7 +280,13 @@ function stuckAfter(numbers: Float64Array, timeMs: number, isJumpy: boolean): nu
 }
 
 /** Takes the reading into account, after it was judged. */
-export function learn(state: SeriesState, timeMs: number, value: number, { isJumpy }: SeriesTraits, judgement: Judgement): void {
+export function learn(
+  state: SeriesState,
+  timeMs: number,
+  value: number,
+  { isJumpy, configuration }: SeriesTraits,
+  judgement: Judgement,
+): void {
   if (judgement.kind === 'late') return
   const { numbers, past } = state
   const count = numbers[slot.count]!
@@ -301,7 +314,7 @@ export function learn(state: SeriesState, timeMs: number, value: number, { isJum
   if (numbers[slot.windowCount]! >= settings.learningReadings) remember(past, statistic.rolling, judgement.rolling)
   turnPages(state, timeMs)
   learnSeason(state, elapsedMs, value, judgement.bin)
-  learnWindow(state, value, judgement)
+  learnWindow(state, value, judgement, configuration.rollingScore)
 }
 
 function learnFirst(numbers: Float64Array, timeMs: number, value: number): void {
@@ -377,9 +390,9 @@ function learnSeason({ numbers, season }: SeriesState, elapsedMs: number, value:
 }
 
 /** An anomaly must not teach the window that anomalies are normal, until it has lasted so long that it is the new normal. */
-function learnWindow({ numbers, window, ages }: SeriesState, value: number, { rolling, isGap }: Judgement): void {
-  if (isGap || Math.abs(rolling) < settings.rollingScore) numbers[slot.abnormalRun] = 0
-  if (Math.abs(rolling) >= settings.rollingScore) {
+function learnWindow({ numbers, window, ages }: SeriesState, value: number, { rolling, isGap }: Judgement, abnormalFrom: number): void {
+  if (isGap || Math.abs(rolling) < abnormalFrom) numbers[slot.abnormalRun] = 0
+  if (Math.abs(rolling) >= abnormalFrom) {
     if (++numbers[slot.abnormalRun]! < settings.adoptReadings) return
     numbers[slot.abnormalRun] = numbers[slot.windowCount] = numbers[slot.windowAge] = 0
   }

@@ -25,8 +25,6 @@ export const settings = {
   /** Readings before anything but limits is judged. */
   learningReadings: 23,
   noveltyReadings: 100,
-  /** So many of its own ranges outside its own past, a statistic is abnormal. */
-  marginRanges: 0.5,
   /** The margin is doubled when the past is this old, and wider still before: of levels and seasons a day must be seen. */
   levelMaturityMs: dayMs,
   changeMaturityMs: 6 * hourMs,
@@ -37,8 +35,7 @@ export const settings = {
   epochReadings: 4_000,
   /** A range narrower than this part of the level is noise. */
   levelRangeMin: 0.01,
-  /** Robust standard deviations from the rolling median, and times the series' own past of that number. */
-  rollingScore: 10,
+  /** Robust standard deviations count only beyond so many times the most the series makes by itself. */
   rollingPast: 4,
   /** Grows steeply: half-way to the threshold is nothing. */
   rollingPower: 6,
@@ -75,9 +72,7 @@ export const relationSettings = {
   /** Moments that the covariance remembers. */
   memoryReadings: 20_000,
   smoothWeight: 0.1,
-  /** Conditional standard deviations, of one reading and smoothed; and times the signal's own past of them. */
-  score: 12,
-  smoothScore: 4,
+  /** Times the signal's own past of its conditional standard deviations. */
   past: 1.5,
   maturityReadings: 3_600,
   /** How much an unusual state of the other signals widens what is expected of one. */
@@ -90,14 +85,8 @@ export const relationSettings = {
 } as const
 
 export const episodeSettings = {
-  /** Abnormal readings in a row before an episode begins, unless one is so severe. */
-  onReadings: 2,
-  severeFrom: 2,
-  /** Normal readings in a row before it ends. Normal is below this severity, and back inside what was expected. */
-  offReadings: 8,
+  /** Between this and 1 a reading is doubtful: it ends no episode and begins none. */
   normalBelow: 0.5,
-  /** After its end a new episode of the signal must be worse than it was to be told of again. */
-  cooldownReadings: 100,
   /** An episode that the edge found ends when the edge says so; after this many normal readings without a word, anyway. */
   offReadingsUnlessTold: 240,
   endedEdgeAlertsMax: 32,

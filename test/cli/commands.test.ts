@@ -175,3 +175,25 @@ describe('agent', () => {
     for (const value of Object.values(values)) expect(Number.isFinite(value)).toBe(true)
   })
 })
+
+describe('backtest', () => {
+  test('lists the alerts that another configuration would add, remove or move', async () => {
+    const file = join(folder, 'backtest.csv')
+    const value = (index: number) => (index >= 150 && index < 160 ? 22.5 : 20 + Math.sin(index * 1.7) * 0.5)
+    const rows = Array.from({ length: 200 }, (_, index) => `${new Date(1.7e12 + index * 60_000).toISOString()},${value(index)}`)
+    writeFileSync(file, `timestamp,flow\n${rows.join('\n')}\n`)
+    const config = join(folder, 'new.json')
+    writeFileSync(config, JSON.stringify({ detection: { rollingScore: 4 } }))
+    const { code, stdout } = await runCommand(['backtest', file, '--config', config, '--json'])
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text) as Record<string, unknown>)
+    expect(code).toBe(0)
+    expect(lines.at(-1)).toMatchObject({ samples: 200, added: 1, removed: 0 })
+    expect(lines[0]).toMatchObject({ change: 'added', signal: 'flow', detector: 'rolling' })
+    writeFileSync(config, '{ "detection": { "sensitivity": 1 } }')
+    expect((await runCommand(['backtest', file, '--config', config])).code).toBe(2)
+    expect((await runCommand(['backtest', file])).code).toBe(2)
+  })
+})

@@ -7,6 +7,7 @@ import type { AlertEvent, Evidence } from '../../contract/alert.ts'
 const evidence: Evidence = {
   detector: 'rolling',
   detectorVersion: 2,
+  configurationVersion: 'standard',
   reason: 'unusually-high',
   direction: 'high',
   observed: 4.2,

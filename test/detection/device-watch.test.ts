@@ -2,10 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
+import { standardConfiguration } from '../../detection/configuration.ts'
 import { newDeviceWatch, signalCondition, watchFiltered, watchReading, watchSilence } from '../../detection/device-watch.ts'
 import type { DeviceWatch } from '../../detection/device-watch.ts'
 import { isReproduced, recompute } from '../../detection/explain.ts'
-import { episodeSettings, settings } from '../../detection/settings.ts'
+import { settings } from '../../detection/settings.ts'
 import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
 import { createPlant } from '../../device-sim/plant.ts'
@@ -83,7 +84,7 @@ describe('episodes', () => {
 
   test('an episode ends after several normal readings, and only something worse is told soon after it', () => {
     const { events, feed, kinds, raised } = watching()
-    feed('vibrationMmPerS', [...healthy(60), ...healthy(20, 4), ...healthy(episodeSettings.offReadings - 1)])
+    feed('vibrationMmPerS', [...healthy(60), ...healthy(20, 4), ...healthy(standardConfiguration.offReadings - 1)])
     expect(kinds()).toEqual(['raised'])
     feed('vibrationMmPerS', [...healthy(20), ...healthy(20, 3.5), ...healthy(20)])
     expect(kinds()).toEqual(['raised', 'returned'])
@@ -96,7 +97,7 @@ describe('episodes', () => {
 
   test('after the cooldown the same is told again', () => {
     const { feed, kinds } = watching()
-    feed('vibrationMmPerS', [...healthy(60), ...healthy(20, 4), ...healthy(episodeSettings.cooldownReadings + 50), ...healthy(5, 4)])
+    feed('vibrationMmPerS', [...healthy(60), ...healthy(20, 4), ...healthy(standardConfiguration.cooldownReadings + 50), ...healthy(5, 4)])
     expect(kinds()).toEqual(['raised', 'returned', 'raised'])
   })
 
@@ -149,7 +150,7 @@ describe('episodes', () => {
   test('readings held back can end an episode but never begin one', () => {
     const { watch, events, feed, kinds } = watching()
     feed('vibrationMmPerS', [...healthy(60), ...healthy(10, 4)])
-    for (let i = 0; i < episodeSettings.offReadings; i++)
+    for (let i = 0; i < standardConfiguration.offReadings; i++)
       events.push(...watchFiltered(watch, 'vibrationMmPerS', startMs + 100_000 + i * 1000, 2, pump, startMs))
     expect(kinds()).toEqual(['raised', 'returned'])
     for (let i = 0; i < 50; i++) events.push(...watchFiltered(watch, 'vibrationMmPerS', startMs + 200_000 + i * 1000, 6, pump, startMs))

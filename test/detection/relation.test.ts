@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { standardConfiguration } from '../../detection/configuration.ts'
 import { judgeMoment, learnMoment, newMomentJudgement, newRelation, renew } from '../../detection/relation.ts'
 import { relationSettings } from '../../detection/settings.ts'
 import { randomOf } from '../../device-sim/random.ts'
@@ -16,7 +17,7 @@ function related({ hasModes = false } = {}) {
     const load = Math.sin(second / 500) + 0.3 * Math.sin(second / 91)
     const values = [10 + 4 * load, 50 - 9 * load, 3 + load, 7].map((value, index) => value + noise * random.normal() + offsets[index]!)
     for (const [index, value] of values.entries()) renew(state, index, value, second * 1000, 100)
-    judgeMoment(state, judgement)
+    judgeMoment(state, judgement, standardConfiguration)
     const { worst, severity, expectedMin, expectedMax } = judgement
     learnMoment(state, judgement, false)
     return { worst, severity, expectedMin, expectedMax, values }
@@ -75,7 +76,7 @@ describe('the relation of signals', () => {
     for (let second = 0; second < 100_000; second++) {
       renew(state, 0, 5, second * 1000, 100)
       renew(state, 1, 0, second * 1000, 100)
-      judgeMoment(state, judgement)
+      judgeMoment(state, judgement, standardConfiguration)
       learnMoment(state, judgement, false)
     }
     expect(state.every(Number.isFinite)).toBe(true)

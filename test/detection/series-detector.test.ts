@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { DetectorName } from '../../contract/alert.ts'
+import { standardConfiguration } from '../../detection/configuration.ts'
 import { judge, learn, newJudgement, silentForMs, stillLearning } from '../../detection/series-detector.ts'
 import type { SeriesTraits } from '../../detection/series-detector.ts'
 import { newSeriesState, seriesBytes, seriesStateBytes, seriesStateFrom } from '../../detection/series-state.ts'
@@ -8,7 +9,14 @@ import { dayMs, settings } from '../../detection/settings.ts'
 import { randomOf } from '../../device-sim/random.ts'
 
 const startMs = 1_700_000_000_000 - (1_700_000_000_000 % dayMs)
-const plain: SeriesTraits = { resolution: 0, isJumpy: false, hasModes: false, isThinned: false, ratePerSMax: undefined }
+const plain: SeriesTraits = {
+  resolution: 0,
+  isJumpy: false,
+  hasModes: false,
+  isThinned: false,
+  ratePerSMax: undefined,
+  configuration: standardConfiguration,
+}
 
 type Told = {
   readonly detector: DetectorName | undefined
