@@ -92,7 +92,7 @@ export const said = (child: ChildProcess, text: string) =>
   })
 
 /** Child processes of one, from /proc. */
-function childrenOf(pid: number): number[] {
+export function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => {
       if (!/^\d+$/.test(name)) return false

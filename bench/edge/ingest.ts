@@ -101,7 +101,23 @@ if (lines.length >= 100) { const payload = lines.splice(0).join('\\n'); return [
 return [null, alert];
 `
 
-async function nodeRed(folder: string, perS: number, red: string, mosquitto: string): Promise<Result> {
+/** As its documentation would have it: the window in the node's context, the score computed anew, a line at a time. */
+const stockFunction = `
+const r = msg.payload; const id = r.deviceId + '/' + r.sensorId;
+const last = context.get('last') || {}; const windows = context.get('windows') || {};
+const kept = last[id];
+if (kept !== undefined && Math.abs(r.value - kept) < 0.3) return null;
+last[id] = r.value;
+const w = windows[id] || (windows[id] = []);
+let z = 0;
+if (w.length >= 30) { let s = 0; for (const v of w) s += v; const m = s / w.length; let q = 0; for (const v of w) q += (v - m) * (v - m); const sd = Math.sqrt(q / w.length); z = sd > 0 ? (r.value - m) / sd : 0; }
+w.push(r.value); if (w.length > 60) w.shift();
+context.set('last', last); context.set('windows', windows);
+const out = { deviceId: r.deviceId, sensorId: r.sensorId, timestamp: r.timestamp, value: r.value, z };
+return [{ payload: JSON.stringify(out) }, Math.abs(z) > 6 ? { topic: 'alerts/' + r.deviceId, payload: out } : null];
+`
+
+async function nodeRed(folder: string, perS: number, red: string, mosquitto: string, isStock = false): Promise<Result> {
   const port = 21_883
   mkdirSync(folder, { recursive: true })
   const settings = [
@@ -132,8 +148,18 @@ async function nodeRed(folder: string, perS: number, red: string, mosquitto: str
     JSON.stringify([
       { id: 't', type: 'tab', label: 'edge' },
       broker,
-      { id: 'in', type: 'mqtt in', z: 't', topic: 'devices/+/readings', qos: '1', datatype: 'json', broker: 'b', wires: [['f']] },
-      { id: 'f', type: 'function', z: 't', func: nodeRedFunction, outputs: 2, wires: [['file'], ['out']] },
+      {
+        id: 'in',
+        type: 'mqtt in',
+        z: 't',
+        topic: 'devices/+/readings',
+        qos: '1',
+        datatype: isStock ? 'utf8' : 'json',
+        broker: 'b',
+        wires: [[isStock ? 'json' : 'f']],
+      },
+      ...(isStock ? [{ id: 'json', type: 'json', z: 't', property: 'payload', action: 'obj', wires: [['f']] }] : []),
+      { id: 'f', type: 'function', z: 't', func: isStock ? stockFunction : nodeRedFunction, outputs: 2, wires: [['file'], ['out']] },
       {
         id: 'file',
         type: 'file',
@@ -172,10 +198,22 @@ async function nodeRed(folder: string, perS: number, red: string, mosquitto: str
   }
 }
 
-export async function measureIngest(): Promise<void> {
+/** Where Node-RED and mosquitto are; undefined unless both are. */
+function comparison(): { red: string; mosquitto: string } | undefined {
   const red = process.env.NODE_RED
   const mosquitto = process.env.MOSQUITTO ?? 'mosquitto'
-  const isComplete = red !== undefined && existsSync(red) && !spawnSync(mosquitto, ['-h']).error
+  return red !== undefined && existsSync(red) && !spawnSync(mosquitto, ['-h']).error ? { red, mosquitto } : undefined
+}
+
+/** CPU microseconds a reading of the stock flow at 5,000 a second; undefined where it is not installed. */
+export async function measureStockFlow(folder: string): Promise<number | undefined> {
+  const programs = comparison()
+  if (!programs) return undefined
+  return (await nodeRed(folder, 5_000, programs.red, programs.mosquitto, true)).cpuUsPerReading
+}
+
+export async function measureIngest(): Promise<void> {
+  const programs = comparison()
   const folder = mkdtempSync(join(tmpdir(), 'edge-bench-'))
   const row = ({ cpuUsPerReading, parts, residentMb, acknowledged, drainMs }: Result) =>
     `${cpuUsPerReading.toFixed(1)} us a reading (${parts.map((part) => part.toFixed(1)).join(' + ')}), ${residentMb.toFixed(0)} MB${acknowledged ? '' : ', NOT ALL ACKNOWLEDGED'}, drained after ${drainMs} ms`
@@ -183,11 +221,11 @@ export async function measureIngest(): Promise<void> {
     for (const perS of (process.env.RATES ?? '5000').split(',').map(Number)) {
       const mine = await ours(join(folder, `ours-${perS}`), perS)
       printRow(`gateway and module, ${perS}/s`, row(mine))
-      if (!isComplete) {
+      if (!programs) {
         printRow('Node-RED', 'not measured: set NODE_RED and MOSQUITTO')
         continue
       }
-      const theirs = await nodeRed(join(folder, `red-${perS}`), perS, red, mosquitto)
+      const theirs = await nodeRed(join(folder, `red-${perS}`), perS, programs.red, programs.mosquitto)
       printRow(`mosquitto and Node-RED, tuned, ${perS}/s`, row(theirs))
       printRow('ratio', (mine.cpuUsPerReading / theirs.cpuUsPerReading).toFixed(2))
     }

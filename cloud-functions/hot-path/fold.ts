@@ -176,6 +176,9 @@ function keepReadings(
   { block, appliedBeforeSeq, isWholeNew, arrivedMs }: BlockContext,
   effects: Effects,
 ): void {
+  const known = device.latest.get(signal)
+  let latestMs = known?.timeMs ?? Number.NEGATIVE_INFINITY
+  let latest: number | undefined
   for (let i = 0; i < values.length; i++) {
     const seq = seqs[i]!
     const isRecalled = seq < block.fromSeq
@@ -185,8 +188,11 @@ function keepReadings(
     const segment = segmentFor(device, block.bootId, seq, arrivedMs, effects)
     noteOffset(segment, seq, device.clock.offsetMs)
     addReading(segment, signal, timeMs, seq, value)
-    if (!isRecalled || timeMs > (device.latest.get(signal)?.timeMs ?? 0)) device.latest.set(signal, { timeMs, value })
+    if (isRecalled && timeMs <= latestMs) continue
+    latestMs = timeMs
+    latest = value
   }
+  if (latest !== undefined) device.latest.set(signal, { timeMs: latestMs, value: latest })
   // A block that came in part before has told of these already.
   if (filtered && isWholeNew) addFiltered(segmentFor(device, block.bootId, block.fromSeq, arrivedMs, effects), signal, filtered)
 }

@@ -4,20 +4,25 @@
  * checkpoint even after an exception; the hole that leaves is read again from the log with the next batch.
  */
 import type { Compression } from '../../contract/telemetry/telemetry.ts'
-import { loadPartition, savePartition, writeEffects } from '../store/hot-path-store.ts'
+import { loadPartition, savePartition, writeEffects, writeLatest } from '../store/hot-path-store.ts'
 import type { Tables } from '../store/tables.ts'
+import type { DeviceState } from './device-state.ts'
 import { foldMessage, noEffects } from './fold.ts'
 import type { LoggedMessage, PartitionState } from './fold.ts'
 import type { LogReader } from './log-reader.ts'
 
 /** How much of the log a cold start reads again at most, against how often state is written. */
 const saveEveryMs = 2_000
+/** How old what a page shows may be. A row a device and batch would cost more than everything else together. */
+const showEveryMs = 500
 
 type Held = {
   readonly state: PartitionState
   etag: string | undefined
   savedMs: number
   readonly unsaved: Set<string>
+  shownMs: number
+  readonly unshown: Set<string>
 }
 
 export type PartitionOwnerOptions = {
@@ -33,6 +38,7 @@ export class PartitionOwner {
   readonly #options: PartitionOwnerOptions
   #held: Held | undefined
   #queue: Promise<unknown> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: PartitionOwnerOptions) {
     this.#options = options
@@ -48,6 +54,30 @@ export class PartitionOwner {
     const result = this.#queue.then(() => this.#process(messages))
     this.#queue = result.catch(() => {})
     return result
+  }
+
+  /** Writes what waits to be shown. */
+  show(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const result = this.#queue.then(() => this.#show())
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #show(): Promise<void> {
+    const held = this.#held
+    if (!held || held.unshown.size === 0) return
+    const devices = devicesOf(held.state, held.unshown)
+    held.unshown.clear()
+    held.shownMs = this.#options.nowMs()
+    try {
+      await writeLatest(this.#options.tables, this.#options.partitionId, devices)
+    } catch (error) {
+      // What is shown follows from the state: it is loaded, and shown, again with the next batch.
+      this.#held = undefined
+      throw error
+    }
   }
 
   async #process(messages: readonly LoggedMessage[]): Promise<string[]> {
@@ -70,7 +100,8 @@ export class PartitionOwner {
     const { state, etag, unreadable } = await loadPartition(tables, partitionId)
     if (unreadable.length > 0)
       warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
-    return { state, etag, savedMs: 0, unsaved: new Set() }
+    // What was applied and not shown before a crash is shown now.
+    return { state, etag, savedMs: 0, unsaved: new Set(), shownMs: 0, unshown: new Set(state.devices.keys()) }
   }
 
   async #catchUp(held: Held, beforeSequence: number, alertIds: Set<string>): Promise<void> {
@@ -87,13 +118,22 @@ export class PartitionOwner {
     const { tables, partitionId, compression, nowMs } = this.#options
     const effects = noEffects()
     for (const message of messages) foldMessage(held.state, message, compression, effects)
-    await writeEffects(tables, partitionId, held.state, effects)
+    await writeEffects(tables, partitionId, effects)
     for (const { event } of effects.alertEvents) alertIds.add(event.alertId)
-    for (const deviceId of effects.touchedDevices) held.unsaved.add(deviceId)
+    for (const deviceId of effects.touchedDevices) {
+      held.unsaved.add(deviceId)
+      held.unshown.add(deviceId)
+    }
+    if (nowMs() - held.shownMs >= showEveryMs) await this.#show()
+    // The last of a burst is shown, too, though no batch comes after it.
+    else this.#timer ??= setTimeout(() => void this.show().catch((error: unknown) => this.#options.warn(String(error))), showEveryMs)
     if (nowMs() - held.savedMs < saveEveryMs) return
-    const devices = [...held.unsaved].flatMap((deviceId) => held.state.devices.get(deviceId) ?? [])
-    held.etag = await savePartition(tables, partitionId, held.state, devices, held.etag)
+    held.etag = await savePartition(tables, partitionId, held.state, devicesOf(held.state, held.unsaved), held.etag)
     held.unsaved.clear()
     held.savedMs = nowMs()
   }
+}
+
+function devicesOf(state: PartitionState, deviceIds: ReadonlySet<string>): DeviceState[] {
+  return [...deviceIds].flatMap((deviceId) => state.devices.get(deviceId) ?? [])
 }

@@ -57,8 +57,8 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
   return { state: { appliedSequence: -1, devices: new Map() }, etag, unreadable }
 }
 
-/** Writes everything that people and other functions read. */
-export async function writeEffects(tables: Tables, partitionId: string, partition: PartitionState, effects: Effects): Promise<void> {
+/** Writes what was found out: histories, which must not wait. */
+export async function writeEffects(tables: Tables, partitionId: string, effects: Effects): Promise<void> {
   for (const { deviceId, segment, rollups } of effects.closedSegments) {
     const part = `${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
     const rowKey = `${timeKey(segment.openedMs)}-${part}`
@@ -70,12 +70,12 @@ export async function writeEffects(tables: Tables, partitionId: string, partitio
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
   for (const { sequenceNumber, event } of effects.alertEvents) await appendEvent(tables, event, sequenceKey(sequenceNumber))
-  const latest: TransactionAction[] = []
-  for (const deviceId of effects.touchedDevices) {
-    const device = partition.devices.get(deviceId)
-    if (device) latest.push(['upsert', latestRow(partitionId, device), 'Replace'])
-  }
-  for (const transaction of intoTransactions(latest)) await tables.latest.submitTransaction(transaction)
+}
+
+/** Writes how devices are now: what pages read, one row a device. */
+export async function writeLatest(tables: Tables, partitionId: string, devices: readonly DeviceState[]): Promise<void> {
+  const rows: TransactionAction[] = devices.map((device) => ['upsert', latestRow(partitionId, device), 'Replace'])
+  for (const transaction of intoTransactions(rows)) await tables.latest.submitTransaction(transaction)
 }
 
 function latestRow(partitionId: string, device: DeviceState) {

@@ -65,7 +65,7 @@ const log = plantLog({
 log.splice(700, 0, { ...log[700]!, body: Buffer.from('not telemetry'), properties: {} })
 for (const [index, message] of log.entries()) log[index] = { ...message, sequenceNumber: index }
 
-type Owner = Pick<PartitionOwner, 'process'>
+type Owner = Pick<PartitionOwner, 'process' | 'show'>
 
 /** @param saveEveryMs how often state is written, by a clock that moves a second a look */
 function ownerOf(readLog = readerOf(log)): { owner: Owner; warnings: string[] } {
@@ -85,6 +85,7 @@ function ownerOf(readLog = readerOf(log)): { owner: Owner; warnings: string[] } 
 async function processAll(owner: Owner, batches: readonly (readonly LoggedMessage[])[]): Promise<string[]> {
   const alertIds: string[] = []
   for (const batch of batches) alertIds.push(...(await owner.process(batch)))
+  await owner.show()
   return alertIds
 }
 
