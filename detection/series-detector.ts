@@ -104,7 +104,7 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
     if (count >= settings.noveltyReadings) judgeNovelty(state, timeMs, value, traits, judgement)
   }
   if (traits.ratePerSMax !== undefined && elapsedMs > 0 && !judgement.isGap)
-    judgeRate(traits.ratePerSMax * (elapsedMs / 1000), value, judgement)
+    judgeRate((traits.ratePerSMax * Math.max(elapsedMs, numbers[slot.intervalMs]!)) / 1000, value, judgement)
   judgement.momentary = judgement.severity
   if (judgement.severity >= 1) return
   if (!traits.isJumpy) judgeDrift(state, elapsedMs, value, judgement)

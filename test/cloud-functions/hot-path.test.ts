@@ -174,6 +174,23 @@ describe('hot path', () => {
     expect(ledgerOf(partition.devices.get('pump-1')!.account)).toMatchObject({ published: 3, stored: 3, unexplained: 0 })
   })
 
+  test('a batch that tells again what came before, and more, is taken for the more', () => {
+    const upTo = (toSeq: number): DeviceBlock => {
+      const seqs = Array.from({ length: toSeq }, (_, index) => index + 1)
+      const columns = { timesMs: seqs.map((seq) => startMs + seq * 1000), seqs, values: seqs.map((seq) => seq / 10) }
+      const series = [{ signal: 'vibrationMmPerS', ...columns }]
+      return { deviceId: 'pump-1', bootId: 'b1', modelId: '', fromSeq: 1, toSeq, receivedSeq: toSeq, filtered: 0, rejected: [], series }
+    }
+    const log = [3, 5, 4].map((toSeq, sequenceNumber): LoggedMessage => {
+      const body = encodePackedBatch({ cutAtMs: startMs, blocks: [upTo(toSeq)] }, zlibCompression)
+      const from = { deviceId: 'gateway', moduleId: 'edge-module', contentType: packedBatchContentType, body, properties: {} }
+      return { ...pumpLog([2])[0]!, ...from, sequenceNumber }
+    })
+    const { segment, account } = fold(log).partition.devices.get('pump-1')!
+    expect(segment!.series.get('vibrationMmPerS')!.seqs).toEqual([1, 2, 3, 4, 5])
+    expect(ledgerOf(account)).toMatchObject({ published: 5, stored: 5, duplicates: 7, unexplained: 0 })
+  })
+
   test('devices that stamp nothing are numbered by the log', () => {
     const log = pumpLog([1, 2, 3]).map((message) => ({ ...message, properties: {} }))
     const { partition } = fold([...log, ...log])

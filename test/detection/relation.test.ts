@@ -12,9 +12,7 @@ function related({ hasModes = false } = {}) {
   const state = newRelation([0.01, 0.01, 0.01, 0.01], hasModes)
   const judgement = newMomentJudgement()
   let second = 0
-  const moment = (offsets: readonly number[] = [0, 0, 0, 0]) => {
-    second++
-    const load = Math.sin(second / 500) + 0.3 * Math.sin(second / 91)
+  const moment = (offsets: readonly number[] = [0, 0, 0, 0], load = Math.sin(++second / 500) + 0.3 * Math.sin(second / 91)) => {
     const values = [10 + 4 * load, 50 - 9 * load, 3 + load, 7].map((value, index) => value + noise * random.normal() + offsets[index]!)
     for (const [index, value] of values.entries()) renew(state, index, value, second * 1000, 100)
     judgeMoment(state, judgement, standardConfiguration)
@@ -54,6 +52,15 @@ describe('the relation of signals', () => {
         .map(({ worst }) => worst),
     )
     expect(blamed).toEqual(new Set([3]))
+  })
+
+  test('expects less of one signal the farther the others are from their usual place', () => {
+    const severityAt = (load: number | undefined) => {
+      const { many, moment } = related()
+      many(warmUp)
+      return moment([1.5, 0, 0, 0], load).severity
+    }
+    expect(severityAt(undefined)).toBeGreaterThan(3 * severityAt(40))
   })
 
   test('says nothing of a machine with modes before it has gone through them', () => {

@@ -150,6 +150,13 @@ describe('what each detector sees', () => {
     expect(told).toMatchObject([{ detector: 'rate', expectedMin: expect.closeTo(19.7), expectedMax: expect.closeTo(20.7) }])
   })
 
+  test('two readings almost at once are no fast change', () => {
+    const { told, feed } = series({ ratePerSMax: 0.5 })
+    feed([20, 20.1, 20.2], 1000)
+    feed([20.4], 1)
+    expect(told).toEqual([])
+  })
+
   test('the expected range is where the verdict turns', () => {
     const { state, feed, judgement } = series()
     feed(days(3))

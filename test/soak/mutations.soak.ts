@@ -1,0 +1,105 @@
+/** The tests notice when something that matters is taken away: each change below must make the tests named beside it fail. */
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { root } from '../support/product.ts'
+
+const copy = mkdtempSync(join(tmpdir(), 'mutations-'))
+const left = ['node_modules', '.git', 'dist', '.millwright']
+
+beforeAll(() => {
+  cpSync(root, copy, { recursive: true, filter: (path) => !left.some((name) => path === join(root, name)) })
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+})
+afterAll(() => rmSync(copy, { recursive: true, force: true }))
+
+type Mutation = { readonly what: string; readonly file: string; readonly from: string; readonly to: string; readonly tests: string }
+
+const mutations: readonly Mutation[] = [
+  {
+    what: 'the rolling detector is weakened',
+    file: 'detection/configuration.ts',
+    from: 'rollingScore: number(10)',
+    to: 'rollingScore: number(60)',
+    tests: 'test/detection/device-watch.test.ts',
+  },
+  {
+    what: 'the relation of signals is not discounted far from the usual',
+    file: 'detection/settings.ts',
+    from: 'leverage: 100',
+    to: 'leverage: 0',
+    tests: 'test/detection/relation.test.ts',
+  },
+  {
+    what: 'what is seen joins the past at once',
+    file: 'detection/settings.ts',
+    from: 'blockMs: 900_000',
+    to: 'blockMs: 0',
+    tests: 'test/detection/series-detector.test.ts',
+  },
+  {
+    what: 'no cooldown',
+    file: 'detection/episode.ts',
+    from: 'return !limit && cooldown.readings > 0 && severity <= cooldown.severity',
+    to: 'return !limit && cooldown.readings > 0 && severity <= cooldown.severity && false',
+    tests: 'test/detection/device-watch.test.ts',
+  },
+  {
+    what: 'the fence between owners is dropped',
+    file: 'cloud-functions/store/hot-path-store.ts',
+    from: "['update', row, 'Merge', { etag: current }]",
+    to: "['update', row, 'Merge']",
+    tests: 'test/contracts/hot-path-store.test.ts',
+  },
+  {
+    what: 'what was applied is applied again',
+    file: 'cloud-functions/hot-path/fold.ts',
+    from: 'if (isRecalled ? !isWholeNew : seq <= appliedBeforeSeq) continue',
+    to: 'if (isRecalled && !isWholeNew) continue',
+    tests: 'test/cloud-functions/hot-path.test.ts',
+  },
+  {
+    what: 'messages of a log read twice are folded twice',
+    file: 'cloud-functions/hot-path/fold.ts',
+    from: '.filter((deviceId) => (partition.devices.get(deviceId)?.appliedSequence ?? -1) >= sequenceNumber),',
+    to: '.filter((deviceId) => (partition.devices.get(deviceId)?.appliedSequence ?? -1) >= Infinity * sequenceNumber),',
+    tests: 'test/cloud-functions/hot-path.test.ts',
+  },
+  {
+    what: 'merged buckets forget how far their means are apart',
+    file: 'cloud-functions/hot-path/rollup.ts',
+    from: 'm2 += other.m2 + (deviation * deviation * count * other.count) / total',
+    to: 'm2 += other.m2',
+    tests: 'test/cloud-functions/rollup.test.ts',
+  },
+  {
+    what: 'the log is not read again where a batch is missing',
+    file: 'cloud-functions/hot-path/partition-owner.ts',
+    from: 'if (afterSequence + 1 >= beforeSequence) return',
+    to: 'if (afterSequence + 1 >= 0) return',
+    tests: 'test/contracts/hot-path-store.test.ts',
+  },
+]
+
+test.each(mutations)(
+  'when $what, $tests fails',
+  ({ file, from, to, tests }) => {
+    const path = join(copy, file)
+    const source = readFileSync(path, 'utf8')
+    expect(source).toContain(from)
+    writeFileSync(path, source.replace(from, to))
+    try {
+      const { status, stdout } = spawnSync(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', tests], {
+        cwd: copy,
+        encoding: 'utf8',
+      })
+      expect(status, stdout.slice(-2_000)).toBe(1)
+      expect(stdout).toMatch(/Tests.*\d+ failed/)
+    } finally {
+      writeFileSync(path, source)
+    }
+  },
+  180_000,
+)
