@@ -2,7 +2,7 @@
  * An electric delivery van on a round: 8 minutes of driving in town, 4 of standing, 60 kWh, 2.8 t.
  *
  *     power P = m·a·v + 0.5·ρ·cw·A·v³ + m·g·cr·v   cw·A = 1.6 m², cr = 0.011; at 38 km/h about 9 kW with losses
- *     battery: energy/60 kWh; cells: τ = 1500 s, T∞ = outdoor + 0.9 K·kW; charged overnight (above 95 % it starts anew)
+ *     battery: energy/60 kWh; cells: τ = 1500 s, T∞ = outdoor + 0.9 K·kW; below 12 % it stands and charges, 50 kW to 96 %
  *     tyre: p ∝ absolute temperature, 3.4 bar at 20 °C
  *
  * The position is a round of 3 km around the depot. Faults: slow puncture, failing cell cooling, dragging brake.
@@ -12,12 +12,14 @@ import type { MachineFactory } from './machine.ts'
 
 const [driveS, cycleS] = [480, 720]
 const batteryKwh = 60
+const chargerKw = 50
 const [depotLatitude, depotLongitude] = [53.55, 9.99]
 
 export const deliveryVehicle: MachineFactory = (random) => {
   const pace = slowDemand(random, 1)
   let elapsedS = random.next() * cycleS
   let chargePct = 70 + 25 * random.next()
+  let isCharging = false
   let travelledKm = 3 * random.next()
   let [cellC, hubC]: (number | undefined)[] = []
   return {
@@ -25,17 +27,19 @@ export const deliveryVehicle: MachineFactory = (random) => {
     faultKinds: ['tyre-leak', 'cooling-failure', 'dragging-brake'],
     step(stepS, conditions) {
       const { outdoorC } = conditions
-      elapsedS += stepS
+      // The driver arrives before plugging in.
+      if (chargePct < 12 && cycleOf(elapsedS, cycleS).phaseS >= driveS) isCharging = true
+      if (chargePct > 96) isCharging = false
+      if (!isCharging) elapsedS += stepS
       const puncture = severityOf(conditions, 'tyre-leak')
       const cooling = severityOf(conditions, 'cooling-failure')
       const brake = severityOf(conditions, 'dragging-brake')
       const { phaseS } = cycleOf(elapsedS, cycleS)
-      const isDriving = phaseS < driveS
+      const isDriving = phaseS < driveS && !isCharging
       // Traffic: three stops and starts in a leg.
       const speedKmPerH = isDriving ? Math.max(0, 38 * pace(stepS) * Math.abs(Math.sin((3 * Math.PI * phaseS) / driveS)) ** 0.5) : 0
-      const powerKw = isDriving ? 2.2 + 0.18 * speedKmPerH * (1 + 0.5 * brake) : 0.4
+      const powerKw = isDriving ? 2.2 + 0.18 * speedKmPerH * (1 + 0.5 * brake) : isCharging ? -chargerKw : 0.4
       chargePct -= ((powerKw * stepS) / 3_600 / batteryKwh) * 100
-      if (chargePct < 12) chargePct = 96
       travelledKm += (speedKmPerH * stepS) / 3_600
       const cellTarget = outdoorC + 0.9 * 6 + 45 * cooling
       const hubTarget = outdoorC + 14 + 75 * brake

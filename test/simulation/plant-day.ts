@@ -93,7 +93,7 @@ class Hub {
   take(message: TelemetryMessage): void {
     this.#messages++
     const name = message.deviceId ?? ''
-    const partition = this.#partitions[[...name].reduce((sum, character) => sum + character.charCodeAt(0), 0) % partitions]!
+    const partition = this.#partitions[Buffer.from(name).reduce((sum, byte) => sum + byte, 0) % partitions]!
     const logged: LoggedMessage = { ...message, sequenceNumber: partition.appliedSequence + 1 }
     const effects = noEffects()
     foldMessage(partition, logged, zlibCompression, effects)
