@@ -59,6 +59,8 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
 
 /** Writes what was found out: histories, which must not wait. */
 export async function writeEffects(tables: Tables, partitionId: string, effects: Effects): Promise<void> {
+  // Alerts wait for nothing: not for the readings of the batch, nor for each other.
+  await Promise.all(effects.alertEvents.map(({ sequenceNumber, event }) => appendEvent(tables, event, sequenceKey(sequenceNumber))))
   for (const { deviceId, segment, rollups } of effects.closedSegments) {
     const part = `${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
     const rowKey = `${timeKey(segment.openedMs)}-${part}`
@@ -69,7 +71,6 @@ export async function writeEffects(tables: Tables, partitionId: string, effects:
     await writeRollups(tables, deviceId, part, rollups)
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
-  for (const { sequenceNumber, event } of effects.alertEvents) await appendEvent(tables, event, sequenceKey(sequenceNumber))
 }
 
 /** Writes how devices are now: what pages read, one row a device. */
