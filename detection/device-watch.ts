@@ -7,16 +7,19 @@ import type { DetectedEvent, Evidence } from '../contract/alert.ts'
 import type { DeviceModel, LimitAlarm } from '../contract/device-model.ts'
 import { unusualAlarm } from '../contract/device-model.ts'
 import { alertIdOf } from './alert-id.ts'
-import { isAbnormal, isCoolingDown, isDoubtful, isEnough, isStillOut, keptRange, onsetOf } from './episode.ts'
+import { isAbnormal, isCoolingDown, isDoubtful, isEnough, isStillOut, keptRange, onsetOf, quiet, rememberEnded } from './episode.ts'
 import type { ActivePhase, Cooldown, Finding, Onset, Phase } from './episode.ts'
 import { standardConfiguration } from './configuration.ts'
 import type { DetectionConfiguration } from './configuration.ts'
 import { evidenceOf } from './evidence.ts'
+import { judge } from './judge-series.ts'
+import { newJudgement } from './judgement.ts'
+import type { SeriesTraits } from './judgement.ts'
+import { adoptLevel, learn } from './learn-series.ts'
 import { newRecent, rememberRecent } from './recent.ts'
 import { judgeMoment, learnMoment, newMomentJudgement, newRelation, relationBytes, renew } from './relation.ts'
 import type { RelationState } from './relation.ts'
-import { adoptLevel, isLearning, judge, learn, newJudgement, silentForMs } from './series-detector.ts'
-import type { SeriesTraits } from './series-detector.ts'
+import { isLearning, silentForMs } from './series-knowledge.ts'
 import { newSeriesState, seriesBytes, slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { episodeSettings, relationSettings, settings } from './settings.ts'
@@ -68,8 +71,6 @@ export function newSignalWatch(signal: string): SignalWatch {
     traits: undefined,
   }
 }
-
-const quiet: Phase = { kind: 'quiet' }
 
 export type WatchedReading = {
   readonly signal: string
@@ -280,7 +281,7 @@ function endEpisode(watch: DeviceWatch, signal: SignalWatch, why: 'normal-again'
   signal.phase = quiet
   cooldown.readings = watch.configuration.cooldownReadings
   cooldown.severity = phase.severity
-  if (phase.isFromEdge) rememberEnded(watch, phase.alertId)
+  if (phase.isFromEdge) rememberEnded(watch.endedEdgeAlerts, phase.alertId)
   return [{ kind: 'returned', alertId: phase.alertId, atMs: nowMs, why }]
 }
 
@@ -374,54 +375,7 @@ export function watchFiltered(
   return nothing
 }
 
-/**
- * Takes over what the edge found in the readings before its filter. One incident, whoever sees it first: what is open
- * here already only escalates, and what the edge opened is open here, too.
- */
-export function watchEdgeEvent(watch: DeviceWatch, event: DetectedEvent, signalName: string): DetectedEvent[] {
-  let signal = watch.signals.get(signalName)
-  if (!signal) watch.signals.set(signalName, (signal = newSignalWatch(signalName)))
-  const { phase } = signal
-  if (event.kind === 'returned') {
-    if (phase.kind !== 'active' || phase.alertId !== event.alertId) return nothing
-    signal.phase = quiet
-    rememberEnded(watch, event.alertId)
-    return [event]
-  }
-  const { condition, priority, evidence, atMs } = event
-  const isLimit = condition !== 'unusual'
-  if (phase.kind === 'active') {
-    if (!isLimit || phase.condition === condition) return nothing
-    signal.phase = { ...phase, condition, priority, normalReadings: 0 }
-    return [{ kind: 'escalated', alertId: phase.alertId, atMs, condition, priority, evidence }]
-  }
-  // What escalated was raised before, and has ended here since.
-  if (event.kind === 'escalated' || watch.endedEdgeAlerts.includes(event.alertId)) return nothing
-  if (!isLimit && otherEpisodeIsOpen(watch, signal)) {
-    signal.phase = { kind: 'joined' }
-    return nothing
-  }
-  signal.phase = {
-    kind: 'active',
-    alertId: event.alertId,
-    condition,
-    priority,
-    firstTimeMs: evidence.firstSeenMs,
-    isFromEdge: true,
-    expected: undefined,
-    severity: evidence.severity,
-    normalReadings: 0,
-    abnormalReadings: 0,
-  }
-  return [event]
-}
-
-function rememberEnded(watch: DeviceWatch, alertId: string): void {
-  watch.endedEdgeAlerts.push(alertId)
-  if (watch.endedEdgeAlerts.length > episodeSettings.endedEdgeAlertsMax) watch.endedEdgeAlerts.shift()
-}
-
-function otherEpisodeIsOpen(watch: DeviceWatch, except: SignalWatch): boolean {
+export function otherEpisodeIsOpen(watch: DeviceWatch, except: SignalWatch): boolean {
   for (const signal of watch.signals.values()) if (signal !== except && signal.phase.kind === 'active') return true
   return false
 }

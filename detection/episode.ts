@@ -81,3 +81,11 @@ export function isStillOut(phase: ActivePhase, finding: Finding, value: number):
 export function isDoubtful({ severity }: Finding): boolean {
   return severity >= settings.normalBelow
 }
+
+export const quiet: Phase = { kind: 'quiet' }
+
+/** An alert of the edge that has ended: told of again, it does not begin again. */
+export function rememberEnded(ended: string[], alertId: string): void {
+  ended.push(alertId)
+  if (ended.length > settings.endedEdgeAlertsMax) ended.shift()
+}

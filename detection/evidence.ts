@@ -4,7 +4,7 @@ import type { Finding } from './episode.ts'
 import { recentWindow } from './recent.ts'
 import { slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
-import { stillLearning } from './series-detector.ts'
+import { stillLearning } from './series-knowledge.ts'
 import { detectorVersion } from './settings.ts'
 
 export type EvidenceSource = {

@@ -4,8 +4,10 @@
  * operator's page.
  */
 import { standardConfiguration } from './configuration.ts'
-import { judge, learn, newJudgement } from './series-detector.ts'
-import type { Judgement, SeriesTraits } from './series-detector.ts'
+import { judge } from './judge-series.ts'
+import { newJudgement } from './judgement.ts'
+import type { Judgement, SeriesTraits } from './judgement.ts'
+import { learn } from './learn-series.ts'
 import { newSeriesState, slot } from './series-state.ts'
 
 export type ScoredReading = {

@@ -12,7 +12,7 @@ import { decodeSegment, encodeSegment } from './open-segment.ts'
 import type { Segment } from './open-segment.ts'
 import { newOpenRollups } from './roll-up.ts'
 import type { OpenRollups } from './roll-up.ts'
-import { decodeBuckets, encodeBuckets } from './rollup.ts'
+import { decodeBuckets, encodeBuckets } from './bucket.ts'
 
 export type DeviceState = {
   readonly deviceId: string

@@ -3,8 +3,8 @@
  * state and are written when they are over. Every reading of a closed segment stands in exactly one part of a minute,
  * and in an hour's and a day's part as soon as those are over, however late it came.
  */
-import { bucketize, bucketOfSummary, coarsen, mergeBuckets, resolutions } from './rollup.ts'
-import type { Bucket, Buckets, Resolution } from './rollup.ts'
+import { bucketize, bucketOfSummary, coarsen, mergeBuckets, resolutions } from './bucket.ts'
+import type { Bucket, Buckets, Resolution } from './bucket.ts'
 import { readingsOf } from './open-segment.ts'
 import type { Segment, SegmentSeries } from './open-segment.ts'
 

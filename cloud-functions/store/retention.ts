@@ -1,7 +1,7 @@
 /** What is kept how long. Readings leave the tables after they have gone to the archive; rollups stay longer the coarser they are. */
 import type { TransactionAction } from '@azure/data-tables'
 import { pageMs } from '../hot-path/roll-up.ts'
-import type { Resolution } from '../hot-path/rollup.ts'
+import type { Resolution } from '../hot-path/bucket.ts'
 import { quoted } from './alert-store.ts'
 import { listDevices } from './latest-store.ts'
 import { tableKey, timeKey } from './table-keys.ts'

@@ -5,8 +5,8 @@ import { digestOf, mergeDigests, quantile } from '../../cloud-functions/hot-path
 import { addFiltered, addReading, openSegment } from '../../cloud-functions/hot-path/open-segment.ts'
 import { newOpenRollups, rollUp } from '../../cloud-functions/hot-path/roll-up.ts'
 import type { Rollup } from '../../cloud-functions/hot-path/roll-up.ts'
-import { bucketOf, coarsen, decodeBuckets, encodeBuckets, mergeBuckets, resolutions } from '../../cloud-functions/hot-path/rollup.ts'
-import type { Bucket } from '../../cloud-functions/hot-path/rollup.ts'
+import { bucketOf, coarsen, decodeBuckets, encodeBuckets, mergeBuckets, resolutions } from '../../cloud-functions/hot-path/bucket.ts'
+import type { Bucket } from '../../cloud-functions/hot-path/bucket.ts'
 import { randomOf } from '../../device-sim/random.ts'
 
 const values = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 300 })

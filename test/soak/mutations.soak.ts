@@ -37,7 +37,7 @@ const mutations: readonly Mutation[] = [
     file: 'detection/settings.ts',
     from: 'blockMs: 900_000',
     to: 'blockMs: 0',
-    tests: 'test/detection/series-detector.test.ts',
+    tests: 'test/detection/series.test.ts',
   },
   {
     what: 'no cooldown',
@@ -69,7 +69,7 @@ const mutations: readonly Mutation[] = [
   },
   {
     what: 'merged buckets forget how far their means are apart',
-    file: 'cloud-functions/hot-path/rollup.ts',
+    file: 'cloud-functions/hot-path/bucket.ts',
     from: 'm2 += other.m2 + (deviation * deviation * count * other.count) / total',
     to: 'm2 += other.m2',
     tests: 'test/cloud-functions/rollup.test.ts',

@@ -1,0 +1,47 @@
+/** Alerts of an edge module join the cloud's own: one incident, whoever saw it first. */
+import type { DetectedEvent } from '../contract/alert.ts'
+import { newSignalWatch, otherEpisodeIsOpen } from './device-watch.ts'
+import type { DeviceWatch } from './device-watch.ts'
+import { quiet, rememberEnded } from './episode.ts'
+
+/**
+ * Takes over what the edge found in the readings before its filter. One incident, whoever sees it first: what is open
+ * here already only escalates, and what the edge opened is open here, too.
+ */
+export function watchEdgeEvent(watch: DeviceWatch, event: DetectedEvent, signalName: string): DetectedEvent[] {
+  let signal = watch.signals.get(signalName)
+  if (!signal) watch.signals.set(signalName, (signal = newSignalWatch(signalName)))
+  const { phase } = signal
+  if (event.kind === 'returned') {
+    if (phase.kind !== 'active' || phase.alertId !== event.alertId) return []
+    signal.phase = quiet
+    rememberEnded(watch.endedEdgeAlerts, event.alertId)
+    return [event]
+  }
+  const { condition, priority, evidence, atMs } = event
+  const isLimit = condition !== 'unusual'
+  if (phase.kind === 'active') {
+    if (!isLimit || phase.condition === condition) return []
+    signal.phase = { ...phase, condition, priority, normalReadings: 0 }
+    return [{ kind: 'escalated', alertId: phase.alertId, atMs, condition, priority, evidence }]
+  }
+  // What escalated was raised before, and has ended here since.
+  if (event.kind === 'escalated' || watch.endedEdgeAlerts.includes(event.alertId)) return []
+  if (!isLimit && otherEpisodeIsOpen(watch, signal)) {
+    signal.phase = { kind: 'joined' }
+    return []
+  }
+  signal.phase = {
+    kind: 'active',
+    alertId: event.alertId,
+    condition,
+    priority,
+    firstTimeMs: evidence.firstSeenMs,
+    isFromEdge: true,
+    expected: undefined,
+    severity: evidence.severity,
+    normalReadings: 0,
+    abnormalReadings: 0,
+  }
+  return [event]
+}

@@ -1,0 +1,216 @@
+/**
+ * Judges one series, reading by reading: several simple detectors, each of which knows something the others cannot see.
+ * All but one compare a statistic with the series' own past of it, so that nothing has to be set for a signal; a
+ * verdict's severity is 1 where an alert begins, whichever detector found it.
+ *
+ * `judge` changes nothing, `learn` does: the state before an abnormal reading can be kept, and the alert recomputed from it.
+ */
+import type { DetectorName } from '../contract/alert.ts'
+import type { Judgement, SeriesTraits } from './judgement.ts'
+import { highOf, lowOf, outside } from './past.ts'
+import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
+import { driftLevel, seasonBins, slot, statistic } from './series-state.ts'
+import type { SeriesState } from './series-state.ts'
+import { dayMs, settings } from './settings.ts'
+
+/** Judges a reading by what was learned of the readings before it. */
+export function judge(state: SeriesState, timeMs: number, value: number, traits: SeriesTraits, judgement: Judgement): void {
+  const { numbers, season } = state
+  const count = numbers[slot.count]!
+  judgement.severity = 0
+  judgement.momentary = 0
+  judgement.detector = undefined
+  judgement.isHigh = value > numbers[slot.lastValue]!
+  judgement.expectedMin = judgement.expectedMax = value
+  if (count === 0) return begin(judgement, timeMs, value)
+  const elapsedMs = timeMs - numbers[slot.lastTimeMs]!
+  // A little older than the last is disorder, and says nothing new; much older is a clock set back, or a recording begun again.
+  if (elapsedMs < 0 && elapsedMs >= -settings.gapMs) {
+    judgement.kind = 'late'
+    return
+  }
+  judgement.kind = count < settings.learningReadings ? 'learning' : 'judged'
+  judgement.isGap = Math.abs(elapsedMs) > Math.max(settings.gapMs, settings.gapIntervals * numbers[slot.intervalMs]!)
+  const fast = numbers[slot.fast]!
+  const slow = numbers[slot.slow]!
+  judgement.fast = fast + Math.max(1 / (count + 1), settings.fastWeight) * (value - fast)
+  judgement.slow = slow + Math.max(1 / (count + 1), settings.slowWeight) * (value - slow)
+  judgement.highPassed = value - numbers[slot.highPass]!
+  judgement.bin = binOf(timeMs)
+  judgement.seasonal = value - season[judgement.bin]!
+  judgement.jump = value - numbers[slot.lastValue]!
+  judgement.rolling = 0
+  if (!traits.isJumpy) {
+    if (numbers[slot.windowCount]! >= settings.learningReadings) judgeRolling(state, value, traits, judgement)
+    if (count >= settings.noveltyReadings) judgeNovelty(state, timeMs, value, traits, judgement)
+  }
+  if (traits.ratePerSMax !== undefined && elapsedMs > 0 && !judgement.isGap)
+    judgeRate((traits.ratePerSMax * Math.max(elapsedMs, numbers[slot.intervalMs]!)) / 1000, value, judgement)
+  judgement.momentary = judgement.severity
+  if (judgement.severity >= 1) return
+  if (!traits.isJumpy) judgeDrift(state, elapsedMs, value, judgement)
+  if (!traits.isThinned) judgeStuck(state, timeMs, value, traits, judgement)
+}
+
+/** @param most by how much the value may have changed since the last */
+function judgeRate(most: number, value: number, judgement: Judgement): void {
+  const size = Math.abs(judgement.jump)
+  if (size <= most) return
+  judgement.severity = Math.max(judgement.severity, 2, size / most)
+  judgement.detector = 'rate'
+  judgement.isHigh = judgement.jump > 0
+  judgement.expectedMin = value - judgement.jump - most
+  judgement.expectedMax = value - judgement.jump + most
+}
+
+function begin(judgement: Judgement, timeMs: number, value: number): void {
+  judgement.kind = 'learning'
+  judgement.isGap = false
+  judgement.bin = binOf(timeMs)
+  judgement.fast = judgement.slow = value
+  judgement.highPassed = judgement.jump = judgement.rolling = 0
+  judgement.seasonal = Number.NaN
+}
+
+function binOf(timeMs: number): number {
+  const day = timeMs / dayMs
+  return Math.floor((day - Math.floor(day)) * seasonBins)
+}
+
+/** Robust standard deviations from the rolling median, against a fixed number and the series' own past of them. */
+function judgeRolling(
+  { numbers, window, past }: SeriesState,
+  value: number,
+  { resolution, configuration }: SeriesTraits,
+  judgement: Judgement,
+): void {
+  const count = numbers[slot.windowCount]!
+  const median = medianOfSorted(window, count)
+  const deviation = Math.max(1.4826 * medianAbsoluteDeviation(window, count, median), tenthsDeviation(window, count))
+  const sigma = Math.max(deviation, resolution, 0.002 * Math.abs(median), 1e-9)
+  const score = (value - median) / sigma
+  judgement.rolling = score
+  const highest = Math.max(configuration.rollingScore, settings.rollingPast * highOf(past, statistic.rolling))
+  const lowest = Math.min(-configuration.rollingScore, settings.rollingPast * lowOf(past, statistic.rolling))
+  const severity = (score > 0 ? score / highest : score / lowest) ** settings.rollingPower
+  if (severity <= judgement.severity) return
+  judgement.severity = severity
+  judgement.detector = 'rolling'
+  judgement.isHigh = score > 0
+  judgement.expectedMin = median + lowest * sigma
+  judgement.expectedMax = median + highest * sigma
+}
+
+/** How far level, high-pass, season, jump and step lie outside their own past. */
+function judgeNovelty(
+  { numbers, past }: SeriesState,
+  timeMs: number,
+  value: number,
+  { resolution, hasModes, configuration }: SeriesTraits,
+  judgement: Judgement,
+): void {
+  const seenMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
+  const level = numbers[slot.slow]!
+  const noise = Math.max(resolution, Math.abs(level) * 1e-6, 1e-12)
+  const ofLevel = configuration.marginRanges * (1 + settings.levelMaturityMs / seenMs)
+  const ofChange = configuration.marginRanges * (1 + settings.changeMaturityMs / seenMs)
+  const { highPassed, seasonal, jump, fast, slow } = judgement
+  compareWithPast(
+    past,
+    'level',
+    statistic.level,
+    value,
+    Math.max(noise, settings.levelRangeMin * Math.abs(level)),
+    ofLevel,
+    judgement,
+    value,
+  )
+  // What today is compared with must be yesterday, so the second day is needed to know how much days differ.
+  if (seenMs > dayMs && seasonal === seasonal)
+    compareWithPast(
+      past,
+      'season',
+      statistic.season,
+      seasonal,
+      noise,
+      configuration.marginRanges * (1 + settings.levelMaturityMs / (seenMs - dayMs)),
+      judgement,
+      value,
+    )
+  // A machine with modes, such as filling and emptying, must have gone through them.
+  if (hasModes && seenMs < dayMs) return
+  compareWithPast(past, 'high-pass', statistic.highPass, highPassed, noise, ofChange, judgement, value)
+  if (!judgement.isGap) compareWithPast(past, 'jump', statistic.jump, jump, noise, ofChange, judgement, value)
+  compareWithPast(past, 'step', statistic.step, fast - slow, noise, ofChange, judgement, value, settings.fastWeight)
+}
+
+/** @param gain by how much the statistic changes with the value */
+function compareWithPast(
+  past: Float32Array,
+  detector: DetectorName,
+  index: number,
+  now: number,
+  rangeMin: number,
+  margin: number,
+  judgement: Judgement,
+  value: number,
+  gain = 1,
+): void {
+  const distance = outside(past, index, now, rangeMin)
+  if (distance === 0) return
+  const severity = Math.abs(distance) / margin
+  if (severity <= judgement.severity) return
+  const low = lowOf(past, index)
+  const high = highOf(past, index)
+  const room = margin * Math.max(high - low, rangeMin)
+  judgement.severity = severity
+  judgement.detector = detector
+  judgement.isHigh = distance > 0
+  judgement.expectedMin = value + (low - room - now) / gain
+  judgement.expectedMax = value + (high + room - now) / gain
+}
+
+/** The average of a day, outside everything seen while the machine was new: creeping wear, to which all other pasts adapt. */
+function judgeDrift({ numbers }: SeriesState, elapsedMs: number, value: number, judgement: Judgement): void {
+  const low = numbers[slot.driftLow]!
+  const high = numbers[slot.driftHigh]!
+  // Unknown until commissioning is over.
+  if (!(high >= low)) return
+  const level = driftLevel(numbers, elapsedMs, value)
+  const room = settings.driftMarginRanges * Math.max(high - low, settings.levelRangeMin * Math.abs(low))
+  // All or nothing: what creeps would otherwise be a little worse with every reading.
+  if (Math.max(level - high, low - level) < room) return
+  judgement.severity = 1
+  judgement.detector = 'drift'
+  judgement.isHigh = level > high
+  judgement.expectedMin = low - room
+  judgement.expectedMax = high + room
+}
+
+/** Equal readings in a row, against how often this series repeats itself. */
+function judgeStuck(
+  { numbers }: SeriesState,
+  timeMs: number,
+  value: number,
+  { resolution, isJumpy }: SeriesTraits,
+  judgement: Judgement,
+): void {
+  const count = numbers[slot.count]!
+  if (count < settings.stuckAfterReadings || value !== numbers[slot.lastValue]! || numbers[slot.stuckRun]! + 1 < settings.stuckReadings)
+    return
+  if (numbers[slot.stuckRun]! + 1 < stuckAfter(numbers, timeMs, isJumpy)) return
+  judgement.severity = 1
+  judgement.detector = 'stuck'
+  judgement.isHigh = false
+  judgement.expectedMin = value - resolution
+  judgement.expectedMax = value + resolution
+}
+
+function stuckAfter(numbers: Float64Array, timeMs: number, isJumpy: boolean): number {
+  const repeats = Math.min(0.9999, Math.max(0.01, 1 - numbers[slot.changes]! / numbers[slot.count]!))
+  const byChance = Math.log(settings.stuckChance) / Math.log(repeats)
+  const readings = Math.max(settings.stuckReadings, settings.stuckRuns * numbers[slot.longestRun]!, byChance)
+  if (!isJumpy) return readings
+  // What stands still by nature has a first time, too: a day must be seen.
+  return timeMs - numbers[slot.firstTimeMs]! < dayMs ? Number.POSITIVE_INFINITY : settings.stuckJumpy * readings
+}

@@ -1,0 +1,145 @@
+/**
+ * Takes readings into account after they were judged: averages, the past of every statistic, the usual day, the rolling
+ * window, runs and pauses. All incremental; nothing is computed again over a window.
+ */
+import type { Judgement, SeriesTraits } from './judgement.ts'
+import { closeBlock, highOf, lowOf, remember, turnEpoch } from './past.ts'
+import { replaceSorted } from './rolling-window.ts'
+import { driftLevel, slot, statistic, windowReadings } from './series-state.ts'
+import type { SeriesState } from './series-state.ts'
+import { detectorCodes, settings } from './settings.ts'
+
+/** Takes the reading into account, after it was judged. */
+export function learn(
+  state: SeriesState,
+  timeMs: number,
+  value: number,
+  { isJumpy, configuration }: SeriesTraits,
+  judgement: Judgement,
+): void {
+  if (judgement.kind === 'late') return
+  const { numbers, past } = state
+  const count = numbers[slot.count]!
+  const elapsedMs = timeMs - numbers[slot.lastTimeMs]!
+  if (count === 0) learnFirst(numbers, timeMs, value)
+  else {
+    learnRun(numbers, value, isJumpy)
+    learnInterval(numbers, elapsedMs, judgement.isGap)
+    learnDrift(state, timeMs, elapsedMs, value)
+  }
+  numbers[slot.unusualRun] = judgement.severity >= 1 ? numbers[slot.unusualRun]! + 1 : 0
+  numbers[slot.severity] = judgement.severity
+  numbers[slot.detector] = judgement.detector === undefined ? 0 : detectorCodes.indexOf(judgement.detector)
+  numbers[slot.lastTimeMs] = timeMs
+  numbers[slot.lastValue] = value
+  numbers[slot.count] = count + 1
+  numbers[slot.fast] = judgement.fast
+  numbers[slot.slow] = judgement.slow
+  numbers[slot.highPass]! += Math.max(1 / (count + 1), settings.highPassWeight) * judgement.highPassed
+  remember(past, statistic.level, value)
+  remember(past, statistic.highPass, judgement.highPassed)
+  if (judgement.seasonal === judgement.seasonal) remember(past, statistic.season, judgement.seasonal)
+  if (!judgement.isGap) remember(past, statistic.jump, judgement.jump)
+  remember(past, statistic.step, judgement.fast - judgement.slow)
+  if (numbers[slot.windowCount]! >= settings.learningReadings) remember(past, statistic.rolling, judgement.rolling)
+  turnPages(state, timeMs)
+  learnSeason(state, elapsedMs, value, judgement.bin)
+  learnWindow(state, value, judgement, configuration.rollingScore)
+}
+
+function learnFirst(numbers: Float64Array, timeMs: number, value: number): void {
+  numbers[slot.firstTimeMs] = numbers[slot.lastTimeMs] = numbers[slot.blockStartMs] = numbers[slot.epochStartMs] = timeMs
+  numbers[slot.highPass] = numbers[slot.driftLevel] = value
+  numbers[slot.seasonBin] = -1
+}
+
+function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void {
+  if (value === numbers[slot.lastValue]!) {
+    numbers[slot.stuckRun]!++
+    return
+  }
+  const longest = numbers[slot.longestRun]!
+  // A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most.
+  const run = isJumpy ? numbers[slot.stuckRun]! : Math.min(numbers[slot.stuckRun]!, Math.max(settings.stuckReadings, 2 * longest))
+  numbers[slot.longestRun] = Math.max(longest, run)
+  numbers[slot.stuckRun] = 0
+  numbers[slot.changes]!++
+}
+
+function learnInterval(numbers: Float64Array, elapsedMs: number, isGap: boolean): void {
+  if (elapsedMs <= 0) return
+  const count = numbers[slot.count]!
+  if (!isGap) numbers[slot.intervalMs]! += Math.max(1 / count, 0.05) * (elapsedMs - numbers[slot.intervalMs]!)
+  // An outage is no habit either.
+  numbers[slot.longestGapMs] = Math.max(
+    numbers[slot.longestGapMs]!,
+    Math.min(elapsedMs, Math.max(settings.missingMs, 2 * numbers[slot.longestGapMs]!)),
+  )
+}
+
+function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: number, value: number): void {
+  const level = (numbers[slot.driftLevel] = driftLevel(numbers, elapsedMs, value))
+  if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) {
+    if (timeMs - numbers[slot.firstTimeMs]! < settings.commissioningMs) return
+    numbers[slot.driftLow] = lowOf(past, statistic.level)
+    numbers[slot.driftHigh] = highOf(past, statistic.level)
+  }
+  // A level that has stayed is confirmed: it belongs to what the machine is.
+  if (numbers[slot.unusualRun]! < settings.adoptReadings) return
+  numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)
+  numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
+}
+
+function turnPages({ numbers, past }: SeriesState, timeMs: number): void {
+  const inBlockMs = timeMs - numbers[slot.blockStartMs]!
+  if (inBlockMs >= settings.blockMs || inBlockMs < 0) {
+    closeBlock(past)
+    numbers[slot.blockStartMs] = timeMs
+  }
+  const inEpoch = ++numbers[slot.epochReadings]!
+  if (inEpoch < settings.epochReadings || timeMs - numbers[slot.epochStartMs]! < settings.epochMs) return
+  turnEpoch(past)
+  numbers[slot.epochReadings] = 0
+  numbers[slot.epochStartMs] = timeMs
+}
+
+function learnSeason({ numbers, season }: SeriesState, elapsedMs: number, value: number, bin: number): void {
+  const usual = season[bin]!
+  const isKnown = usual === usual
+  if (bin !== numbers[slot.seasonBin]!) {
+    numbers[slot.seasonBin] = bin
+    numbers[slot.seasonVisit] = isKnown ? -1 : 0
+  }
+  if (!isKnown) {
+    season[bin] = value
+    return
+  }
+  let weight = Math.max(0, elapsedMs) / settings.seasonMs
+  if (numbers[slot.seasonVisit]! >= 0) weight = Math.max(weight, 1 / (++numbers[slot.seasonVisit]! + 1))
+  season[bin] = usual + Math.min(settings.seasonWeight, weight) * (value - usual)
+}
+
+/** An anomaly must not teach the window that anomalies are normal, until it has lasted so long that it is the new normal. */
+function learnWindow({ numbers, window, ages }: SeriesState, value: number, { rolling, isGap }: Judgement, abnormalFrom: number): void {
+  if (isGap || Math.abs(rolling) < abnormalFrom) numbers[slot.abnormalRun] = 0
+  if (Math.abs(rolling) >= abnormalFrom) {
+    if (++numbers[slot.abnormalRun]! < settings.adoptReadings) return
+    numbers[slot.abnormalRun] = numbers[slot.windowCount] = numbers[slot.windowAge] = 0
+  }
+  const count = numbers[slot.windowCount]!
+  const age = numbers[slot.windowAge]!
+  const isFull = count === windowReadings
+  replaceSorted(window, ages, count, value, age, isFull ? age : undefined)
+  if (!isFull) numbers[slot.windowCount] = count + 1
+  numbers[slot.windowAge] = (age + 1) % windowReadings
+}
+
+/** The level the series has now is normal from here on: the baselines begin again. */
+export function adoptLevel({ numbers }: SeriesState): void {
+  const level = numbers[slot.fast]!
+  numbers[slot.abnormalRun] = numbers[slot.windowCount] = numbers[slot.windowAge] = 0
+  numbers[slot.driftLevel] = level
+  if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) return
+  numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)
+  numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
+}
