@@ -294,7 +294,11 @@ describe('input that is bad', () => {
       'careless not-telemetry',
     ])
     expect(letters.find(({ reason }) => reason === 'not-json')?.preview).toBe('this is not JSON')
-    const careless = await product.get('devices/careless', DeviceView.parse)
+    // Pages are shown what is new twice a second.
+    const careless = await eventually(async () => {
+      const device = await product.get('devices/careless', DeviceView.parse)
+      return device.ledger.published >= 4 ? device : undefined
+    })
     expect(careless).toMatchObject({
       signals: [{ signal: 'temperature', value: 21 }],
       ledger: { published: 4, stored: 1, deadLettered: 3, unexplained: 0 },
