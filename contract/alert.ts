@@ -51,7 +51,7 @@ export const Evidence = z.object({
   observed: z.number(),
   expectedMin: z.number(),
   expectedMax: z.number(),
-  /** How far outside the expected range, in widths of it. */
+  /** How far outside the expected range, in widths of it; of a limit, as a share of the limit. */
   distance: z.number(),
   /** 1 is where an alert begins. */
   severity: z.number(),

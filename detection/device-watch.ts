@@ -186,7 +186,7 @@ function onFinding(watch: DeviceWatch, signal: SignalWatch, found: Found): Detec
 }
 
 function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): DetectedEvent[] {
-  const { finding, timeMs, model, nowMs } = found
+  const { finding, timeMs } = found
   const { limit } = finding
   if (!limit && otherEpisodeIsOpen(watch, signal)) {
     signal.phase = { kind: 'joined' }
@@ -199,18 +199,18 @@ function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): Dete
   }
   if (isCoolingDown(signal.cooldown, finding)) {
     signal.cooldown.suppressed++
+    // What comes back and stays is told when the time is over.
+    signal.cooldown.readings -= onset.readings
     signal.phase = quiet
     return nothing
   }
-  return [raise(watch, signal, { ...found, onset, name: signal.signal, deviceId: watch.deviceId, model, nowMs })]
+  return [raise(watch, signal, found, onset)]
 }
 
-function raise(
-  watch: DeviceWatch,
-  signal: SignalWatch,
-  found: Found & { readonly onset: Onset; readonly name: string; readonly deviceId: string },
-): DetectedEvent {
-  const { finding, onset, name, deviceId, model, nowMs } = found
+/** @param name of the episode: the signal's, unless its last reading may have begun another already */
+function raise(watch: DeviceWatch, signal: SignalWatch, found: Found, onset: Onset, name = signal.signal): DetectedEvent {
+  const { deviceId } = watch
+  const { finding, model, nowMs } = found
   const { condition, priority } = finding.limit ?? unusualAlarm(model, signal.signal)
   const alertId = alertIdOf(deviceId, name, signal.bootId, onset.firstSeq)
   const evidence = evidenceFor(watch, signal, found, onset.firstTimeMs)
@@ -343,8 +343,7 @@ export function watchSilence(watch: DeviceWatch, timeMs: number, model: DeviceMo
     const finding: Finding = { severity: 1, detector: 'missing', expectedMin: value, expectedMax: value, limit: undefined }
     const onset: Onset = { readings: 1, firstSeq: signal.seq, firstTimeMs: signal.state.numbers[slot.lastTimeMs]! }
     const found: Found = { finding, isHigh: false, value, timeMs, nowMs, isJudged: false, model, before: seriesBytes(signal.state) }
-    // A name of its own: the last reading may have begun an episode already.
-    events.push(raise(watch, signal, { ...found, onset, name: `${signal.signal}/missing`, deviceId: watch.deviceId }))
+    events.push(raise(watch, signal, found, onset, `${signal.signal}/missing`))
   }
   return events
 }

@@ -38,7 +38,9 @@ export function evidenceOf(source: EvidenceSource): Evidence {
     observed,
     expectedMin,
     expectedMax,
-    distance: distanceOf(observed, expectedMin, expectedMax),
+    distance: limit
+      ? Math.abs(observed - limit.limit) / Math.max(Math.abs(limit.limit), 1e-12)
+      : distanceOf(observed, expectedMin, expectedMax),
     severity,
     firstSeenMs: firstTimeMs,
     durationMs: atMs - firstTimeMs,

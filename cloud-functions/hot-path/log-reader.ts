@@ -1,4 +1,5 @@
 /** Reads a stretch of a partition's log again, by the Event Hubs client: how state is rebuilt after a crash or a move. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { EventHubConsumerClient, RetryMode, earliestEventPosition } from '@azure/event-hubs'
 import type { LoggedMessage } from './fold.ts'
 import { messageFromEvent } from './logged-message.ts'
@@ -13,6 +14,7 @@ export type LogReader = (
 ) => Promise<void>
 
 const idleMsMax = 15_000
+const closeMsMax = 2_000
 /** The client's own default waits 30 s before it tries a lost connection again. */
 const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetryDelayInMs: 5_000, maxRetries: 4 }
 
@@ -23,10 +25,13 @@ export function eventHubLogReader(options: { connectionString: string; eventHubN
     try {
       await new Promise<void>((resolve, reject) => {
         let heardAt = Date.now()
+        let isDone = false
         const subscription = client.subscribe(
           partitionId,
           {
             async processEvents(events) {
+              // Closing takes a while, and what still comes then has no owner.
+              if (isDone) return
               const wanted = events.filter(({ sequenceNumber }) => sequenceNumber > afterSequence && sequenceNumber < beforeSequence)
               if (wanted.length > 0) {
                 heardAt = Date.now()
@@ -49,11 +54,15 @@ export function eventHubLogReader(options: { connectionString: string; eventHubN
           },
         )
         const finish = (error?: Error) => {
-          void subscription.close().then(() => (error ? reject(error) : resolve()), reject)
+          isDone = true
+          if (error) reject(error)
+          else resolve()
+          subscription.close().catch(() => {})
         }
       })
     } finally {
-      await client.close()
+      // A connection that is already dead may keep its close waiting: the partition must not wait with it.
+      await Promise.race([client.close().catch(() => {}), delay(closeMsMax, undefined, { ref: false })])
     }
   }
 }

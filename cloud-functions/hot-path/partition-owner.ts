@@ -58,26 +58,32 @@ export class PartitionOwner {
 
   /** Writes what waits to be shown. */
   show(): Promise<void> {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
     const result = this.#queue.then(() => this.#show())
     this.#queue = result.catch(() => {})
     return result
   }
 
+  /** What is shown follows from the state and lags behind it anyway: a store that fails is tried again, and stops nothing. */
   async #show(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     const held = this.#held
     if (!held || held.unshown.size === 0) return
-    const devices = devicesOf(held.state, held.unshown)
+    const { tables, partitionId, nowMs, warn } = this.#options
+    const deviceIds = [...held.unshown]
     held.unshown.clear()
-    held.shownMs = this.#options.nowMs()
+    held.shownMs = nowMs()
     try {
-      await writeLatest(this.#options.tables, this.#options.partitionId, devices)
+      await writeLatest(tables, partitionId, devicesOf(held.state, deviceIds))
     } catch (error) {
-      // What is shown follows from the state: it is loaded, and shown, again with the next batch.
-      this.#held = undefined
-      throw error
+      warn(`partition ${partitionId}: ${deviceIds.length} devices are shown later: ${String(error)}`)
+      for (const deviceId of deviceIds) held.unshown.add(deviceId)
+      this.#showLater()
     }
+  }
+
+  #showLater(): void {
+    this.#timer ??= setTimeout(() => void this.show(), showEveryMs)
   }
 
   async #process(messages: readonly LoggedMessage[]): Promise<string[]> {
@@ -126,7 +132,7 @@ export class PartitionOwner {
     }
     if (nowMs() - held.shownMs >= showEveryMs) await this.#show()
     // The last of a burst is shown, too, though no batch comes after it.
-    else this.#timer ??= setTimeout(() => void this.show().catch((error: unknown) => this.#options.warn(String(error))), showEveryMs)
+    else this.#showLater()
     if (nowMs() - held.savedMs < saveEveryMs) return
     held.etag = await savePartition(tables, partitionId, held.state, devicesOf(held.state, held.unsaved), held.etag)
     held.unsaved.clear()
@@ -134,6 +140,6 @@ export class PartitionOwner {
   }
 }
 
-function devicesOf(state: PartitionState, deviceIds: ReadonlySet<string>): DeviceState[] {
+function devicesOf(state: PartitionState, deviceIds: Iterable<string>): DeviceState[] {
   return [...deviceIds].flatMap((deviceId) => state.devices.get(deviceId) ?? [])
 }

@@ -86,8 +86,9 @@ export function AlertPage({ alertId }: { alertId: string }) {
           </dd>
           <dt>Distance</dt>
           <dd>
-            {formatNumber(evidence.distance)} times the width of the expected range
-            {isLimit ? '' : `, severity ${formatNumber(evidence.severity)}`}
+            {isLimit
+              ? `${formatNumber(100 * evidence.distance)} % beyond the limit`
+              : `${formatNumber(evidence.distance)} times the width of the expected range, severity ${formatNumber(evidence.severity)}`}
           </dd>
           <dt>Baseline</dt>
           <dd>

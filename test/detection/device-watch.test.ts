@@ -95,6 +95,15 @@ describe('episodes', () => {
     expect(events[2]!.alertId).not.toBe(events[0]!.alertId)
   })
 
+  test('the same that comes back and stays is told once the cooldown is over', () => {
+    const { feed, kinds } = watching()
+    feed('vibrationMmPerS', [...healthy(60), ...healthy(20, 4), ...healthy(20)])
+    feed('vibrationMmPerS', healthy(standardConfiguration.cooldownReadings - 30, 3.5))
+    expect(kinds()).toEqual(['raised', 'returned'])
+    feed('vibrationMmPerS', healthy(60, 3.5))
+    expect(kinds()).toEqual(['raised', 'returned', 'raised'])
+  })
+
   test('after the cooldown the same is told again', () => {
     const { feed, kinds } = watching()
     feed('vibrationMmPerS', [...healthy(60), ...healthy(20, 4), ...healthy(standardConfiguration.cooldownReadings + 50), ...healthy(5, 4)])
@@ -106,6 +115,8 @@ describe('episodes', () => {
     feed('vibrationMmPerS', [...healthy(60), ...healthy(10, 4), ...healthy(10, 8)])
     expect(kinds()).toEqual(['raised', 'escalated'])
     expect(events[1]).toMatchObject({ condition: 'high-high', priority: 'high', evidence: { detector: 'hard-limit', expectedMax: 7.1 } })
+    const { evidence } = events[1] as Extract<DetectedEvent, { kind: 'escalated' }>
+    expect(evidence.distance).toBeCloseTo((evidence.observed - 7.1) / 7.1)
   })
 
   test('a hard limit needs no learning, and no cooldown hides it', () => {
