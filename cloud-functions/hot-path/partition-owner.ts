@@ -21,7 +21,6 @@ type Held = {
   etag: string | undefined
   savedMs: number
   readonly unsaved: Set<string>
-  shownMs: number
   readonly unshown: Set<string>
 }
 
@@ -39,6 +38,7 @@ export class PartitionOwner {
   #held: Held | undefined
   #queue: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
+  #showing: Promise<void> = Promise.resolve()
 
   constructor(options: PartitionOwnerOptions) {
     this.#options = options
@@ -57,29 +57,31 @@ export class PartitionOwner {
   }
 
   /** Writes what waits to be shown. */
-  show(): Promise<void> {
-    const result = this.#queue.then(() => this.#show())
-    this.#queue = result.catch(() => {})
-    return result
-  }
-
-  /** What is shown follows from the state and lags behind it anyway: a store that fails is tried again, and stops nothing. */
-  async #show(): Promise<void> {
+  async show(): Promise<void> {
+    await this.#showing
     clearTimeout(this.#timer)
     this.#timer = undefined
+    await this.#show()
+  }
+
+  /**
+   * What is shown follows from the state and lags behind it anyway: it is written beside the batches, one writing at a
+   * time, and a store that fails is tried again.
+   */
+  #show(): Promise<void> {
     const held = this.#held
-    if (!held || held.unshown.size === 0) return
-    const { tables, partitionId, nowMs, warn } = this.#options
+    if (!held || held.unshown.size === 0) return Promise.resolve()
+    const { tables, partitionId, warn } = this.#options
     const deviceIds = [...held.unshown]
     held.unshown.clear()
-    held.shownMs = nowMs()
-    try {
-      await writeLatest(tables, partitionId, devicesOf(held.state, deviceIds))
-    } catch (error) {
+    // The rows are made before anything is waited for: they are of one moment of the state.
+    const written = writeLatest(tables, partitionId, devicesOf(held.state, deviceIds)).catch((error: unknown) => {
       warn(`partition ${partitionId}: ${deviceIds.length} devices are shown later: ${String(error)}`)
       for (const deviceId of deviceIds) held.unshown.add(deviceId)
       this.#showLater()
-    }
+    })
+    this.#showing = written
+    return written
   }
 
   #showLater(): void {
@@ -107,7 +109,7 @@ export class PartitionOwner {
     if (unreadable.length > 0)
       warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
     // What was applied and not shown before a crash is shown now.
-    return { state, etag, savedMs: 0, unsaved: new Set(), shownMs: 0, unshown: new Set(state.devices.keys()) }
+    return { state, etag, savedMs: 0, unsaved: new Set(), unshown: new Set(state.devices.keys()) }
   }
 
   async #catchUp(held: Held, beforeSequence: number, alertIds: Set<string>): Promise<void> {
@@ -130,9 +132,8 @@ export class PartitionOwner {
       held.unsaved.add(deviceId)
       held.unshown.add(deviceId)
     }
-    if (nowMs() - held.shownMs >= showEveryMs) await this.#show()
     // The last of a burst is shown, too, though no batch comes after it.
-    else this.#showLater()
+    this.#showLater()
     if (nowMs() - held.savedMs < saveEveryMs) return
     held.etag = await savePartition(tables, partitionId, held.state, devicesOf(held.state, held.unsaved), held.etag)
     held.unsaved.clear()

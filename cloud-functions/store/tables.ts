@@ -6,9 +6,12 @@ const tableNames = ['latest', 'readings', 'rollups', 'alerts', 'alertEvents', 'o
 export type TableName = (typeof tableNames)[number]
 export type Tables = Readonly<Record<TableName, TableClient>>
 
+/** Short: whoever calls tries again with what is true by then, and must not wait for a store that is long back. */
+const retryOptions = { maxRetries: 4, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 }
+
 /** @param connectionString a storage account's, or Azurite's with its table endpoint over http */
 export async function openTables(connectionString: string): Promise<Tables> {
-  const options = { allowInsecureConnection: /TableEndpoint=http:/i.test(connectionString) }
+  const options = { allowInsecureConnection: /TableEndpoint=http:/i.test(connectionString), retryOptions }
   const service = TableServiceClient.fromConnectionString(connectionString, options)
   await Promise.all(tableNames.map((name) => service.createTable(name)))
   return Object.fromEntries(tableNames.map((name) => [name, TableClient.fromConnectionString(connectionString, name, options)])) as Record<

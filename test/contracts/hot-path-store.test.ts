@@ -143,6 +143,7 @@ describe('effectively once', () => {
           fenced++
           await owner.process(batch)
         })
+    for (const owner of [one, two]) await owner.show()
     expect(fenced).toBeGreaterThan(0)
     expect(await contents()).toEqual(expected)
   }, 60_000)
@@ -164,6 +165,7 @@ describe('effectively once', () => {
           }
         }
       }
+      await owner.show()
     } finally {
       delete (tables.readings as { upsertEntity?: unknown }).upsertEntity
     }

@@ -70,7 +70,7 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
         const ledger = await ledgerOf(witness.deviceId)
         return ledger && ledger.published - ledger.inFlight >= acknowledged ? true : undefined
       },
-      { withinMs: 30_000, what: `${witness.deviceId}: ${acknowledged} readings accounted for` },
+      { withinMs: 60_000, what: `${witness.deviceId}: ${acknowledged} readings accounted for` },
     )
   }
 
@@ -111,7 +111,7 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
       for (const witness of witnesses) await settled(witness)
       for (const { deviceId } of witnesses) expect(await ledgerOf(deviceId)).toMatchObject({ unexplained: 0, deadLettered: 0 })
     },
-    90_000,
+    150_000,
   )
 
   test('in the middle of an episode doubles no alert', async () => {
