@@ -28,7 +28,9 @@ export function bucketOf(startMs: number, values: readonly number[]): Bucket {
   let m2 = 0
   let min = Number.POSITIVE_INFINITY
   let max = Number.NEGATIVE_INFINITY
-  for (const [index, value] of values.entries()) {
+  for (const [index, given] of values.entries()) {
+    // -0 is 0: a mean has no such sign, and what was stored must come back as it was.
+    const value = given + 0
     const deviation = value - mean
     mean += deviation / (index + 1)
     m2 += deviation * (value - mean)

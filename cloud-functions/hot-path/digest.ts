@@ -52,7 +52,7 @@ function scale(quantile: number): number {
 
 function push(digest: Digest, mean: number, count: number): void {
   // As it is stored: what was restored goes on as what was not.
-  digest.means.push(Math.fround(mean))
+  digest.means.push(Math.fround(mean) + 0)
   digest.counts.push(count)
 }
 

@@ -29,7 +29,11 @@ describe('a bucket', () => {
     )
   })
 
-  test('comes back from its bytes as it was', () => {
+  test('comes back from its bytes as it was, -0 and all', () => {
+    for (const part of [[-0], [0], [-0, 1], [5e-324]]) {
+      const buckets = new Map([['flow', [bucketOf(startMs, part)]]])
+      expect(decodeBuckets(encodeBuckets(buckets, startMs), startMs)).toEqual(buckets)
+    }
     fc.assert(
       fc.property(fc.array(values, { minLength: 1, maxLength: 5 }), (parts) => {
         const buckets = new Map([['flow', parts.map((part, index) => bucketOf(startMs + index * 60_000, part))]])
