@@ -293,7 +293,7 @@ function watchMoment(
   model: DeviceModel | undefined,
   nowMs: number,
 ): DetectedEvent[] {
-  watch.relation ??= relationFor(watch)
+  watch.relation ??= relationFor(watch, model)
   const { relation, signals } = watch
   if (!relation) return nothing
   let index = 0
@@ -316,12 +316,14 @@ function watchMoment(
   return events
 }
 
-function relationFor({ signals }: DeviceWatch): RelationState | undefined {
+function relationFor(watch: DeviceWatch, model: DeviceModel | undefined): RelationState | undefined {
+  const { signals } = watch
   if (signals.size < 2 || signals.size > relationSettings.signalsMax) return undefined
   const traits: SeriesTraits[] = []
   for (const signal of signals.values()) {
-    if (isLearning(signal.state) || !signal.traits) return undefined
-    traits.push(signal.traits)
+    if (isLearning(signal.state)) return undefined
+    // A watch that was just restored must begin where it would have begun otherwise.
+    traits.push((signal.traits ??= traitsOf(model, signal.signal, watch)))
   }
   return newRelation(
     traits.map(({ resolution }) => resolution),

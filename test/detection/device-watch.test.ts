@@ -265,7 +265,7 @@ describe('a watch', () => {
     }
     const whole = run(-1)
     expect(whole.map(({ kind }) => kind)).toContain('raised')
-    for (const at of [500, 1001, 1100]) expect(run(at)).toEqual(whole)
+    for (const at of [5, 22, 23, 24, 500, 1001, 1100]) expect(run(at)).toEqual(whole)
   })
 })
 
