@@ -261,10 +261,12 @@ describe('a watch', () => {
         for (const [signal, value] of Object.entries(values))
           events.push(...watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value }, pump, timeMs))
       }
-      return events
+      const writer = new ByteWriter()
+      writeWatch(writer, watch)
+      return { events, bytes: Buffer.from(writer.finish()).toString('base64') }
     }
     const whole = run(-1)
-    expect(whole.map(({ kind }) => kind)).toContain('raised')
+    expect(whole.events.map(({ kind }) => kind)).toContain('raised')
     for (const at of [5, 22, 23, 24, 500, 1001, 1100]) expect(run(at)).toEqual(whole)
   })
 })
