@@ -4,7 +4,7 @@
  * only old is left as it is: it may have waited in a buffer, or be a recording. How far the clock seems to be behind is
  * estimated all the same, as the least of the delays lately seen.
  */
-import type { DeviceBlock } from '../../contract/telemetry/telemetry.ts'
+import type { DeviceBlock, Series } from '../../contract/telemetry/telemetry.ts'
 
 export const clockLimits = {
   /** The hub's clock and a device's may differ by so much. */
@@ -40,7 +40,10 @@ export function clockBehindMs({ offsetMs, leastDelayMs, previousDelayMs }: Devic
 /** The block with times that are possible; the same block when they were. */
 export function repairTimes(clock: DeviceClock, block: DeviceBlock, arrivedMs: number): DeviceBlock {
   let newestMs = Number.NEGATIVE_INFINITY
-  for (const { timesMs } of block.series) for (const timeMs of timesMs) if (timeMs > newestMs) newestMs = timeMs
+  for (const { timesMs, filtered } of block.series) {
+    for (const timeMs of timesMs) if (timeMs > newestMs) newestMs = timeMs
+    if (filtered && filtered.lastTimeMs > newestMs) newestMs = filtered.lastTimeMs
+  }
   if (newestMs === Number.NEGATIVE_INFINITY) return block
   const delayMs = arrivedMs - newestMs
   const isPossible = delayMs >= -clockLimits.aheadMsMax && newestMs >= clockLimits.earliestMs
@@ -51,7 +54,16 @@ export function repairTimes(clock: DeviceClock, block: DeviceBlock, arrivedMs: n
   }
   if (clock.offsetMs === 0 || Math.abs(delayMs - clock.offsetMs) > clockLimits.settledMs) clock.offsetMs = delayMs
   const { offsetMs } = clock
-  return { ...block, series: block.series.map((series) => ({ ...series, timesMs: series.timesMs.map((timeMs) => timeMs + offsetMs) })) }
+  return { ...block, series: block.series.map((series) => moved(series, offsetMs)) }
+}
+
+function moved(series: Series, offsetMs: number): Series {
+  const { timesMs, filtered } = series
+  return {
+    ...series,
+    timesMs: timesMs.map((timeMs) => timeMs + offsetMs),
+    ...(filtered ? { filtered: { ...filtered, lastTimeMs: filtered.lastTimeMs + offsetMs } } : {}),
+  }
 }
 
 function noteDelay(clock: DeviceClock, delayMs: number, arrivedMs: number): void {

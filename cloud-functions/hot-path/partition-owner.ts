@@ -132,8 +132,10 @@ export class PartitionOwner {
       held.unsaved.add(deviceId)
       held.unshown.add(deviceId)
     }
+    // A segment that is closed must not be shown as open, too: its readings would count twice.
+    if (effects.closedSegments.length > 0) await this.show()
     // The last of a burst is shown, too, though no batch comes after it.
-    this.#showLater()
+    else this.#showLater()
     if (nowMs() - held.savedMs < saveEveryMs) return
     held.etag = await savePartition(tables, partitionId, held.state, devicesOf(held.state, held.unsaved), held.etag)
     held.unsaved.clear()

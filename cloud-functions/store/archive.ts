@@ -4,7 +4,8 @@
  * an hour gives the same files.
  */
 import type { ContainerClient } from '@azure/storage-blob'
-import { listDevices, readSegments } from './latest-store.ts'
+import type { Segment } from '../hot-path/open-segment.ts'
+import { listDevices, readDevice, readSegments } from './latest-store.ts'
 import { rowsOf } from './reading-rows.ts'
 import type { ReadingRow } from './reading-rows.ts'
 import { contentTypes, parquetOf } from './row-formats.ts'
@@ -12,8 +13,8 @@ import type { Tables } from './tables.ts'
 
 const hourMs = 3_600_000
 const rowsPerFile = 500_000
-/** A segment that began in an hour closes at the latest so long after it. */
-export const settledAfterMs = 20 * 60_000
+/** A segment takes no more readings so long after it began; that of a silent device stays open, and is whole all the same. */
+const settledAfterMs = 20 * 60_000
 const hoursBackMax = 48
 
 function folderOf(hourStartMs: number): string {
@@ -48,8 +49,7 @@ export async function archiveHour(tables: Tables, container: ContainerClient, ho
   }
   const deviceIds = (await listDevices(tables)).map(({ deviceId }) => deviceId).sort()
   for (const deviceId of deviceIds) {
-    for (const segment of await readSegments(tables, deviceId, { fromMs: hourStartMs, toMs: hourStartMs + hourMs }, 0)) {
-      if (segment.openedMs < hourStartMs || segment.openedMs >= hourStartMs + hourMs) continue
+    for (const segment of await segmentsOf(tables, deviceId, hourStartMs)) {
       rows.push(...rowsOf(deviceId, segment, everything))
       if (rows.length >= rowsPerFile) await flush()
     }
@@ -57,4 +57,15 @@ export async function archiveHour(tables: Tables, container: ContainerClient, ho
   if (rows.length > 0) await flush()
   await container.getBlockBlobClient(`${folderOf(hourStartMs)}/_SUCCESS`).uploadData(new Uint8Array())
   return total
+}
+
+/** What a device sent in segments that began in the hour, each once. */
+async function segmentsOf(tables: Tables, deviceId: string, hourStartMs: number): Promise<Segment[]> {
+  // The open one is read first: should it be closed meanwhile, it is among the others.
+  const open = (await readDevice(tables, deviceId))?.tail
+  const closed = await readSegments(tables, deviceId, { fromMs: hourStartMs, toMs: hourStartMs + hourMs }, 0)
+  const isClosed = closed.some(({ bootId, firstSeq }) => bootId === open?.bootId && firstSeq === open.firstSeq)
+  return [...closed, ...(open && !isClosed ? [open] : [])].filter(
+    ({ openedMs }) => openedMs >= hourStartMs && openedMs < hourStartMs + hourMs,
+  )
 }

@@ -345,6 +345,33 @@ describe('event times that cannot be', () => {
     expect(clockBehindMs(clock)).toBe(5 * 365 * 24 * hour)
   })
 
+  test('of what the edge held back are moved with the rest', () => {
+    const filtered = { count: 3, min: 1, max: 3, mean: 2, lastTimeMs: startMs + hour }
+    const series = [{ signal: 'vibrationMmPerS', timesMs: [], seqs: [], values: [], filtered }]
+    const block: DeviceBlock = {
+      deviceId: 'pump-1',
+      bootId: 'b1',
+      modelId: '',
+      fromSeq: 1,
+      toSeq: 3,
+      receivedSeq: 3,
+      filtered: 3,
+      rejected: [],
+      series,
+    }
+    const body = encodePackedBatch({ cutAtMs: startMs, blocks: [block] }, zlibCompression)
+    const from = {
+      deviceId: 'gateway',
+      moduleId: 'edge-module',
+      contentType: packedBatchContentType,
+      body,
+      properties: {},
+      arrivedMs: startMs,
+    }
+    const { segment } = deviceAfter([{ ...pumpLog([2])[0]!, ...from }])
+    expect(segment!.series.get('vibrationMmPerS')!.filtered).toEqual([{ ...filtered, lastTimeMs: startMs }])
+  })
+
   test('end with the clock that made them: what follows is taken as it is', () => {
     const { segment, clock } = deviceAfter([message(0, startMs + hour, startMs), message(1, startMs + 1000, startMs + 1040)])
     expect(segment!.series.get('vibrationMmPerS')!.timesMs).toEqual([startMs, startMs + 1000])

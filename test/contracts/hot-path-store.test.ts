@@ -279,6 +279,15 @@ describe('the store', () => {
     connection.closeSync()
   }, 60_000)
 
+  test('archives what a device sent before it fell silent, though its segment is still open', async () => {
+    const lastMs = startMs + 3 * 86_400_000
+    const hours = [1, 0].map((back) => Math.floor(lastMs / 3_600_000 - back) * 3_600_000)
+    let archived = 0
+    for (const hourStartMs of hours) archived += await archiveHour(tables, files.archive, hourStartMs)
+    const sentSince = sent.filter(({ time }) => time! >= hours[0]! + 600_000).length
+    expect(archived).toBeGreaterThanOrEqual(5 * sentSince)
+  }, 60_000)
+
   test('forgets what is past its retention, and nothing else', async () => {
     const rowsOf = async (name: 'readings' | 'rollups') => {
       let rows = 0
