@@ -105,7 +105,7 @@ export function watchReading(
   signal.bootId = reading.bootId
   signal.seq = reading.seq
   if (judgement.isGap && signal.phase.kind === 'pending') signal.phase = quiet
-  const limit = model && crossedLimit(model, reading)
+  const limit = model && crossedLimit(model, reading.signal, value)
   let events: DetectedEvent[] = nothing
   // Most readings are normal readings of quiet signals: they go no further.
   if (limit || judgement.severity >= episodeSettings.normalBelow || signal.phase.kind !== 'quiet') {
@@ -154,7 +154,7 @@ export function traitsOf(
   }
 }
 
-function crossedLimit(model: DeviceModel, { signal, value }: WatchedReading): LimitAlarm | undefined {
+export function crossedLimit(model: DeviceModel, signal: string, value: number): LimitAlarm | undefined {
   for (const alarm of model.alarms) {
     if (alarm.condition === 'unusual' || alarm.signal !== signal) continue
     if (alarm.direction === 'above' ? value > alarm.limit : value < alarm.limit) return alarm

@@ -1,5 +1,6 @@
 /** What an alert can say for itself, complete enough to be recomputed: the detector's state is in it. */
 import type { DetectorName, Evidence, ReasonCode } from '../contract/alert.ts'
+import type { LimitAlarm } from '../contract/device-model.ts'
 import type { Finding } from './episode.ts'
 import { recentWindow } from './recent.ts'
 import { slot } from './series-state.ts'
@@ -26,8 +27,7 @@ export function evidenceOf(source: EvidenceSource): Evidence {
   const { configurationVersion, finding, isHigh, observed, atMs, firstTimeMs, state, recent, suppressed, alsoMoving, before } = source
   const { limit, severity } = finding
   const detector = limit ? 'hard-limit' : (finding.detector ?? 'rolling')
-  const expectedMin = limit ? (limit.direction === 'below' ? limit.limit : Math.min(observed, limit.limit)) : finding.expectedMin
-  const expectedMax = limit ? (limit.direction === 'above' ? limit.limit : Math.max(observed, limit.limit)) : finding.expectedMax
+  const { expectedMin, expectedMax } = limit ? limitRange(limit, observed) : finding
   const direction = (limit ? limit.direction === 'above' : isHigh) ? 'high' : 'low'
   return {
     detector,
@@ -50,8 +50,15 @@ export function evidenceOf(source: EvidenceSource): Evidence {
     suppressed,
     window: recentWindow(recent),
     alsoMoving,
-    before: limit ? '' : toBase64(before),
+    before: toBase64(before),
   }
+}
+
+/** What a limit allows, as far as the observed value shows it. */
+export function limitRange({ limit, direction }: LimitAlarm, observed: number): { expectedMin: number; expectedMax: number } {
+  return direction === 'above'
+    ? { expectedMin: Math.min(observed, limit), expectedMax: limit }
+    : { expectedMin: limit, expectedMax: Math.max(observed, limit) }
 }
 
 function reasonOf(detector: DetectorName, isHigh: boolean): ReasonCode {

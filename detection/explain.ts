@@ -6,12 +6,13 @@
 import type { DetectorName, Evidence } from '../contract/alert.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import { standardConfiguration } from './configuration.ts'
-import { traitsOf } from './device-watch.ts'
+import { crossedLimit, traitsOf } from './device-watch.ts'
 import { isEnough, onsetOf } from './episode.ts'
 import type { Phase } from './episode.ts'
-import { fromBase64 } from './evidence.ts'
+import { fromBase64, limitRange } from './evidence.ts'
 import { judge } from './judge-series.ts'
 import { newJudgement } from './judgement.ts'
+import type { Judgement } from './judgement.ts'
 import { learn } from './learn-series.ts'
 import { judgeMoment, newMomentJudgement } from './relation.ts'
 import { silentForMs, stillLearning } from './series-knowledge.ts'
@@ -28,18 +29,11 @@ export type Recomputed = {
 /** What the alert's detector says of its last reading, asked again; undefined when another version of it, or another configuration, raised the alert. */
 export function recompute(evidence: Evidence, signal: string, model: DeviceModel | undefined): Recomputed | undefined {
   if (evidence.detectorVersion !== detectorVersion || evidence.configurationVersion !== standardConfiguration.version) return undefined
-  const { detector, observed, expectedMin, expectedMax, window, firstSeenMs, durationMs } = evidence
+  const { detector, observed, expectedMin, expectedMax, firstSeenMs, durationMs } = evidence
   switch (detector) {
     case 'hard-limit': {
-      const limit = model?.alarms.find(
-        (alarm) =>
-          alarm.condition !== 'unusual' &&
-          alarm.signal === signal &&
-          (alarm.direction === 'above'
-            ? observed > alarm.limit && alarm.limit === expectedMax
-            : observed < alarm.limit && alarm.limit === expectedMin),
-      )
-      return limit && { detector, severity: evidence.severity, expectedMin, expectedMax }
+      const limit = model && crossedLimit(model, signal, observed)
+      return limit && { detector, severity: judgedAgain(evidence, signal, model).severity, ...limitRange(limit, observed) }
     }
     case 'relation': {
       const moment = newMomentJudgement()
@@ -51,17 +45,17 @@ export function recompute(evidence: Evidence, signal: string, model: DeviceModel
       return { detector, severity: isSilent ? 1 : 0, expectedMin, expectedMax }
     }
     default: {
-      const judgement = newJudgement()
-      const state = seriesStateFrom(fromBase64(evidence.before))
-      judge(state, window.timesMs.at(-1)!, window.values.at(-1)!, traitsOf(model, signal), judgement)
-      return {
-        detector: judgement.detector ?? detector,
-        severity: judgement.severity,
-        expectedMin: judgement.expectedMin,
-        expectedMax: judgement.expectedMax,
-      }
+      const { detector: again = detector, ...judgement } = judgedAgain(evidence, signal, model)
+      return { detector: again, severity: judgement.severity, expectedMin: judgement.expectedMin, expectedMax: judgement.expectedMax }
     }
   }
+}
+
+function judgedAgain({ before, window }: Evidence, signal: string, model: DeviceModel | undefined): Judgement {
+  const judgement = newJudgement()
+  const state = seriesStateFrom(fromBase64(before))
+  judge(state, window.timesMs.at(-1)!, window.values.at(-1)!, traitsOf(model, signal), judgement)
+  return judgement
 }
 
 /** Whether an alert's numbers follow from its own evidence, to the bit. */

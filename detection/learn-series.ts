@@ -7,7 +7,7 @@ import { closeBlock, highOf, lowOf, remember, turnEpoch } from './past.ts'
 import { replaceSorted } from './rolling-window.ts'
 import { driftLevel, slot, statistic, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
-import { detectorCodes, settings } from './settings.ts'
+import { settings } from './settings.ts'
 
 /** Takes the reading into account, after it was judged. */
 export function learn(
@@ -29,7 +29,6 @@ export function learn(
   }
   numbers[slot.unusualRun] = judgement.severity >= 1 ? numbers[slot.unusualRun]! + 1 : 0
   numbers[slot.severity] = judgement.severity
-  numbers[slot.detector] = judgement.detector === undefined ? 0 : detectorCodes.indexOf(judgement.detector)
   numbers[slot.lastTimeMs] = timeMs
   numbers[slot.lastValue] = value
   numbers[slot.count] = count + 1

@@ -36,10 +36,9 @@ export const slot = {
   abnormalRun: 22,
   unusualRun: 23,
   severity: 24,
-  detector: 25,
 } as const
 
-const doubles = 26
+const doubles = 25
 export const windowReadings = 23
 export const seasonBins = 48
 /** Statistics whose own past is kept. */

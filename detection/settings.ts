@@ -2,10 +2,6 @@
  * The one configuration of all detectors, for every series of every device. Lengths are in readings where the number of
  * readings decides (noise), in time where the clock does (days). Found on the files and faults that `docs/DETECTION.md` names.
  */
-import { DetectorName } from '../contract/alert.ts'
-
-/** In the order of the codes kept in a series' state; the first is for none. */
-export const detectorCodes = [undefined, ...DetectorName.options] as const
 
 /** Changes whenever the same readings may get another verdict. */
 export const detectorVersion = 2

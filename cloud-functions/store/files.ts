@@ -16,8 +16,8 @@ export async function openFiles(connectionString: string): Promise<Files> {
 
 /** A block of a text file; Azure takes 50,000 of them. */
 const blockChars = 4_000_000
-/** A Parquet file is made in memory. */
-export const parquetRowsMax = 2_000_000
+/** A Parquet file is made in memory, and every file is fetched through a function that holds it whole. */
+const rowsMax = 2_000_000
 
 /** More rows than one file may hold. Asking for a shorter span helps. */
 export class TooManyRowsError extends Error {
@@ -40,8 +40,8 @@ export async function writeRows(
   if (format === 'parquet') {
     const gathered: ReadingRow[] = []
     for await (const row of rows) {
-      if (gathered.length >= parquetRowsMax) throw new TooManyRowsError(`a Parquet file takes ${parquetRowsMax} readings`)
       gathered.push(row)
+      requireRoom(gathered.length)
     }
     const bytes = parquetOf(gathered)
     await blob.uploadData(bytes, options)
@@ -58,11 +58,15 @@ export async function writeRows(
     text = ''
   }
   for await (const row of rows) {
-    count++
+    requireRoom(++count)
     text += textRow(format, row)
     if (text.length >= blockChars) await flush()
   }
   if (text !== '') await flush()
   await blob.commitBlockList(blockIds, options)
   return { rows: count, bytes }
+}
+
+function requireRoom(rows: number): void {
+  if (rows > rowsMax) throw new TooManyRowsError(`an export takes ${rowsMax} readings; a shorter span, or fewer devices, help`)
 }
