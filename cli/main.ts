@@ -15,6 +15,8 @@ const commands: Record<string, () => Promise<Command>> = {
   replay: async () => (await import('./commands/replay.ts')).replay,
   detect: async () => (await import('./commands/detect.ts')).detect,
   backtest: async () => (await import('./commands/backtest.ts')).backtest,
+  rebuild: async () => (await import('./commands/rebuild.ts')).rebuild,
+  'sign-in': async () => (await import('./commands/sign-in.ts')).signIn,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
 }
 

@@ -1,14 +1,32 @@
 /** What the functions of one worker share: settings and clients, made when first needed, kept while the worker lives. */
+import type { AlertDesk } from './alerting/alert-desk.ts'
+import type { Channel } from './alerting/channels/channel.ts'
+import { mailChannel } from './alerting/channels/mail.ts'
+import { pagerDutyChannel } from './alerting/channels/pagerduty.ts'
+import { teamsChannel } from './alerting/channels/teams.ts'
+import { webhookChannel } from './alerting/channels/webhook.ts'
+import { placeFinder } from './alerting/topology.ts'
+import { openHubRest } from './api/hub-rest.ts'
+import type { HubRest } from './api/hub-rest.ts'
+import { alertItem } from './api/views.ts'
+import type { PlaceOf } from './api/views.ts'
+import { openLiveChannel } from './live/live-channel.ts'
+import type { LiveChannel } from './live/live-channel.ts'
 import { readSettings } from './settings.ts'
 import type { AppSettings } from './settings.ts'
 import { openFiles } from './store/files.ts'
 import type { Files } from './store/files.ts'
+import { readTopology } from './store/plant-store.ts'
 import { openTables } from './store/tables.ts'
 import type { Tables } from './store/tables.ts'
 
 let settings: AppSettings | undefined
 let tables: Promise<Tables> | undefined
 let files: Promise<Files> | undefined
+let live: LiveChannel | undefined
+let hub: HubRest | undefined
+let places: { readonly readMs: number; readonly placeOf: PlaceOf } | undefined
+let desk: Promise<AlertDesk> | undefined
 
 export function appSettings(): AppSettings {
   // Read late: on a cold start Azure replaces the environment before the first invocation.
@@ -29,4 +47,72 @@ export function appFiles(): Promise<Files> {
     throw error
   })
   return files
+}
+
+/** Undefined where no live channel is set up. */
+export function appLive(): LiveChannel | undefined {
+  const { WEB_PUBSUB_CONNECTION } = appSettings()
+  if (WEB_PUBSUB_CONNECTION === undefined) return undefined
+  return (live ??= openLiveChannel(WEB_PUBSUB_CONNECTION, (text) => process.emitWarning(text)))
+}
+
+/** Undefined where the app may not speak to the hub. */
+export function appHub(): HubRest | undefined {
+  const { IOT_HUB_CONNECTION } = appSettings()
+  if (IOT_HUB_CONNECTION === undefined) return undefined
+  return (hub ??= openHubRest(IOT_HUB_CONNECTION, Date.now))
+}
+
+/** How old the plant's plan may be. */
+const placesMs = 5_000
+
+export async function appPlaces(nowMs: number): Promise<PlaceOf> {
+  if (!places || nowMs - places.readMs > placesMs)
+    places = { readMs: nowMs, placeOf: placeFinder((await readTopology(await appTables())) ?? { places: [] }) }
+  return places.placeOf
+}
+
+export function forgetPlaces(): void {
+  places = undefined
+}
+
+export function appDesk(): Promise<AlertDesk> {
+  desk ??= openDesk().catch((error: unknown) => {
+    desk = undefined
+    throw error
+  })
+  return desk
+}
+
+async function openDesk(): Promise<AlertDesk> {
+  const { NOTIFICATION_POLICY: policy, PUBLIC_URL: publicUrl, OPERATOR_TOKEN: linkSecret } = appSettings()
+  return {
+    tables: await appTables(),
+    policy,
+    channels: new Map(channelsFrom(appSettings()).map((channel) => [channel.name, channel])),
+    publicUrl,
+    linkSecret,
+    random: Math.random,
+    publish: (alert) => {
+      const channel = appLive()
+      if (!channel) return
+      const nowMs = Date.now()
+      appPlaces(nowMs).then(
+        (placeOf) => channel.publish({ kind: 'alert', alert: alertItem(alert, placeOf, nowMs) }),
+        // Pages ask again.
+        () => {},
+      )
+    },
+  }
+}
+
+function channelsFrom(app: AppSettings): Channel[] {
+  const guard = { allowsInternal: app.ALLOW_INTERNAL_TARGETS === 'true' }
+  const { SMTP_URL, MAIL_FROM, MAIL_TO, TEAMS_WEBHOOK_URL, PAGERDUTY_ROUTING_KEY, PAGERDUTY_URL } = app
+  return [
+    webhookChannel(app.SERVICE_DEPARTMENT_URL, app.SERVICE_DEPARTMENT_SECRET, guard),
+    ...(SMTP_URL && MAIL_FROM && MAIL_TO ? [mailChannel({ smtpUrl: SMTP_URL, from: MAIL_FROM, to: MAIL_TO })] : []),
+    ...(TEAMS_WEBHOOK_URL ? [teamsChannel(TEAMS_WEBHOOK_URL, guard)] : []),
+    ...(PAGERDUTY_ROUTING_KEY ? [pagerDutyChannel(PAGERDUTY_URL, PAGERDUTY_ROUTING_KEY, guard)] : []),
+  ]
 }

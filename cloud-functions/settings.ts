@@ -1,20 +1,67 @@
 /** The app's settings, read once from the environment; every mistake is reported together. */
 import { z } from 'zod'
+import { NotificationPolicy } from './alerting/notification-policy.ts'
 
-const AppSettings = z.object({
-  /** Storage account of the tables and queues. The Functions host uses it for its checkpoints too. */
-  AzureWebJobsStorage: z.string().min(1),
-  /** Event Hub-compatible endpoint of the IoT Hub. */
-  EventHubConnection: z.string().min(1),
-  EVENT_HUB_NAME: z.string().min(1),
-  /** Consumer group for reading the log again; not the trigger's. */
-  REPLAY_CONSUMER_GROUP: z.string().min(1),
-  SERVICE_DEPARTMENT_URL: z.url({ protocol: /^https?$/ }),
-  /** `whsec_…`, base64, as Standard Webhooks writes it. */
-  SERVICE_DEPARTMENT_SECRET: z.string().startsWith('whsec_'),
-  /** Whoever holds it may act as operator. */
-  OPERATOR_TOKEN: z.string().min(16),
-})
+const json = <Schema extends z.ZodType>(schema: Schema) =>
+  z
+    .string()
+    .transform((text, context): unknown => {
+      try {
+        return JSON.parse(text)
+      } catch {
+        context.addIssue({ code: 'custom', message: 'expected JSON' })
+        return z.NEVER
+      }
+    })
+    .pipe(schema)
+
+const webAddress = z.url({ protocol: /^https?$/ })
+
+const AppSettings = z
+  .object({
+    /** Storage account of the tables and queues. The Functions host uses it for its checkpoints too. */
+    AzureWebJobsStorage: z.string().min(1),
+    /** Event Hub-compatible endpoint of the IoT Hub. */
+    EventHubConnection: z.string().min(1),
+    EVENT_HUB_NAME: z.string().min(1),
+    /** Consumer group for reading the log again; not the trigger's. */
+    REPLAY_CONSUMER_GROUP: z.string().min(1),
+    /** Service connection string of the IoT Hub: twins are shown, and set-aside messages sent again, where it is set. */
+    IOT_HUB_CONNECTION: z.string().min(1).optional(),
+    /** Open pages are told live where it is set; they poll elsewhere. */
+    WEB_PUBSUB_CONNECTION: z.string().min(1).optional(),
+
+    SERVICE_DEPARTMENT_URL: webAddress,
+    /** `whsec_…`, base64, as Standard Webhooks writes it. Signs what goes out and proves what comes in. */
+    SERVICE_DEPARTMENT_SECRET: z.string().startsWith('whsec_'),
+    /** `smtp://user:password@host:587`; with MAIL_FROM and MAIL_TO, comma-separated. */
+    SMTP_URL: z.url({ protocol: /^smtps?$/ }).optional(),
+    MAIL_FROM: z.email().optional(),
+    MAIL_TO: z
+      .string()
+      .transform((text) => text.split(',').map((address) => address.trim()))
+      .pipe(z.array(z.email()).min(1))
+      .optional(),
+    TEAMS_WEBHOOK_URL: webAddress.optional(),
+    PAGERDUTY_ROUTING_KEY: z.string().min(1).optional(),
+    PAGERDUTY_URL: webAddress.default('https://events.pagerduty.com/v2/enqueue'),
+    NOTIFICATION_POLICY: json(NotificationPolicy).default(NotificationPolicy.parse({})),
+    /** Messages may go to addresses inside our own network. */
+    ALLOW_INTERNAL_TARGETS: z.enum(['true', 'false']).default('false'),
+
+    /** Address of the page, for links in messages. */
+    PUBLIC_URL: webAddress.transform((url) => url.replace(/\/+$/, '')).default('http://127.0.0.1:7300'),
+    /** Whoever holds it may do everything, on a laptop; signs links and sessions. */
+    OPERATOR_TOKEN: z.string().min(16),
+    /** Set only where the platform signs people in and strips `x-ms-client-principal` from what comes from outside. */
+    PLATFORM_SIGN_IN: z.enum(['none', 'static-web-apps', 'app-service']).default('none'),
+    /** People who watch at the same time: what alarm rates are divided by. */
+    OPERATORS: z.coerce.number().int().min(1).max(1_000).default(1),
+  })
+  .refine(({ SMTP_URL, MAIL_FROM, MAIL_TO }) => SMTP_URL === undefined || (MAIL_FROM !== undefined && MAIL_TO !== undefined), {
+    message: 'mail needs MAIL_FROM and MAIL_TO, too',
+    path: ['SMTP_URL'],
+  })
 export type AppSettings = z.infer<typeof AppSettings>
 
 export class WrongSettingsError extends Error {
@@ -22,7 +69,9 @@ export class WrongSettingsError extends Error {
 }
 
 export function readSettings(environment: Record<string, string | undefined>): AppSettings {
-  const result = AppSettings.safeParse(environment)
+  // Deployment tools write settings that are not wanted as empty ones.
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
+  const result = AppSettings.safeParse(given)
   if (!result.success)
     throw new WrongSettingsError(`cannot start cloud-functions, its settings are wrong:\n${z.prettifyError(result.error)}`)
   return result.data

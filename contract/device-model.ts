@@ -26,7 +26,17 @@ const Rationale = z.object({
   consequence: z.string(),
   action: z.string(),
   respondWithinMin: z.number().int().positive(),
+  /** Told of only when it is still active after this time. */
+  onDelayS: z.number().nonnegative().default(0),
+  /** Active until it has been normal for this time. */
+  offDelayS: z.number().nonnegative().default(0),
+  /** Stays active until somebody clears it, even when the value is normal again. */
+  isLatched: z.boolean().default(false),
+  /** Acknowledged and still active after this time, it must be acknowledged again. */
+  reAlarmMin: z.number().positive().optional(),
 })
+
+type Rationale = z.infer<typeof Rationale>
 
 const LimitAlarm = Rationale.extend({
   condition: z.enum(['high-high', 'low-low']),
@@ -122,6 +132,31 @@ export function unusualAlarm(model: DeviceModel | undefined, signal: string): Al
       consequence: 'Not known',
       action: 'Compare with the other signals of the device and look at the machine',
       respondWithinMin: 480,
+      onDelayS: 0,
+      offDelayS: 0,
+      isLatched: false,
     }
+  )
+}
+
+/** A device, a gateway or a site that says nothing any more. */
+const silenceRecord: Omit<Rationale, 'signal'> = {
+  priority: 'medium',
+  cause: 'Power, network or program of the device, or of what connects it',
+  consequence: 'Nobody watches the machine: a fault of it would not be seen',
+  action: 'Look whether the machine has power and network; then at its program',
+  respondWithinMin: 60,
+  onDelayS: 0,
+  offDelayS: 0,
+  isLatched: false,
+}
+
+/** The rationalisation record of an alert: cause, consequence, action, priority and delays. */
+export function recordOf(alert: { modelId: string; signal: string; condition: string }): Omit<Rationale, 'signal'> {
+  if (alert.condition === 'no-data') return silenceRecord
+  const model = deviceModel(alert.modelId)
+  return (
+    model?.alarms.find(({ signal, condition }) => signal === alert.signal && condition === alert.condition) ??
+    unusualAlarm(model, alert.signal)
   )
 }

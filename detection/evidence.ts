@@ -81,6 +81,8 @@ function reasonOf(detector: DetectorName, isHigh: boolean): ReasonCode {
       return 'does-not-fit-the-other-signals'
     case 'missing':
       return 'missing'
+    case 'silence':
+      return 'no-data'
     case 'rate':
       return 'changes-too-fast'
     case 'hard-limit':

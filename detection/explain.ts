@@ -40,6 +40,8 @@ export function recompute(evidence: Evidence, signal: string, model: DeviceModel
       judgeMoment(new Float64Array(fromBase64(evidence.before).buffer), moment, standardConfiguration)
       return { detector, severity: moment.severity, expectedMin: moment.expectedMin, expectedMax: moment.expectedMax }
     }
+    case 'silence':
+      return { detector, severity: durationMs / 1000 / expectedMax, expectedMin, expectedMax }
     case 'missing': {
       const isSilent = silentForMs(seriesStateFrom(fromBase64(evidence.before)), firstSeenMs + durationMs) !== undefined
       return { detector, severity: isSilent ? 1 : 0, expectedMin, expectedMax }

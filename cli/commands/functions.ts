@@ -1,12 +1,15 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
+import { parseConnectionString } from '../../contract/connection.ts'
 import { startFunctionsHost } from '../../local-cloud/functions-host/functions-host.ts'
+import type { FunctionsHost } from '../../local-cloud/functions-host/functions-host.ts'
 import { startStaticSite } from '../../local-cloud/static-site/static-site.ts'
 import { builtInEventHub, consumerGroups } from '../../local-cloud/local-cloud.ts'
 import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 import { distFile } from '../dist-file.ts'
+import { laptopSwitches } from '../laptop-switches.ts'
 import { announceReady } from '../supervisor/ready.ts'
 
 const Options = z.object({
@@ -20,6 +23,16 @@ const AppEnvironment = z.object({
   SERVICE_DEPARTMENT_URL: z.string(),
   SERVICE_DEPARTMENT_SECRET: z.string(),
   OPERATOR_TOKEN: z.string(),
+  SMTP_URL: z.string().optional(),
+  MAIL_FROM: z.string().optional(),
+  MAIL_TO: z.string().optional(),
+  TEAMS_WEBHOOK_URL: z.string().optional(),
+  PAGERDUTY_ROUTING_KEY: z.string().optional(),
+  PAGERDUTY_URL: z.string().optional(),
+  NOTIFICATION_POLICY: z.string().optional(),
+  OPERATORS: z.string().optional(),
+  // On one computer everything is inside our own network.
+  ALLOW_INTERNAL_TARGETS: z.string().default('true'),
 })
 
 export const functions: Command = {
@@ -39,11 +52,29 @@ SERVICE_DEPARTMENT_SECRET and OPERATOR_TOKEN are taken from the environment.
     const environment = AppEnvironment.safeParse(process.env)
     if (!environment.success) throw new UsageError(`app settings are missing:\n${z.prettifyError(environment.error)}`)
     const log = (level: string, text: string) => printJson({ time: new Date().toISOString(), part: 'functions', level, text })
-    const host = await startFunctionsHost({
+    const switches =
+      connection.inspector &&
+      laptopSwitches({
+        inspector: connection.inspector,
+        truthFile: join(options.target === undefined ? dataDirectory() : dirname(options.target), 'truth.ndjson'),
+        identity: { operatorToken: environment.data.OPERATOR_TOKEN, isBehindPlatformSignIn: false },
+      })
+    // The app wants to know its own address, and the page cannot be served without the app.
+    let host: FunctionsHost | undefined
+    const site = await startStaticSite({
+      directory: distFile('dashboards'),
+      port: options.port,
+      connectTo: connection.webPubSub === undefined ? [] : [webSocketOrigin(connection.webPubSub)],
+      handleApi: (request, response) => switches?.(request, response) === true || host?.handleHttp(request, response) === true,
+    })
+    host = await startFunctionsHost({
       appFile: distFile('functions/main.cjs'),
       workerFile: distFile('local-cloud/functions-worker.cjs'),
       settings: {
-        ...environment.data,
+        ...Object.fromEntries(Object.entries(environment.data).filter(([, value]) => value !== undefined)),
+        PUBLIC_URL: site.url,
+        IOT_HUB_CONNECTION: connection.iotHub,
+        ...(connection.webPubSub === undefined ? {} : { WEB_PUBSUB_CONNECTION: connection.webPubSub }),
         AzureWebJobsStorage: connection.storage,
         EventHubConnection: connection.eventHub,
         EVENT_HUB_NAME: builtInEventHub,
@@ -52,11 +83,6 @@ SERVICE_DEPARTMENT_SECRET and OPERATOR_TOKEN are taken from the environment.
       },
       log,
     })
-    const site = await startStaticSite({
-      directory: distFile('dashboards'),
-      port: options.port,
-      handleApi: (request, response) => host.handleHttp(request, response),
-    })
     process.stdout.write(`ready: ${site.url}\n`)
     announceReady({ url: site.url })
     await new Promise<void>((done) => (signal.aborted ? done() : signal.addEventListener('abort', () => done(), { once: true })))
@@ -64,4 +90,10 @@ SERVICE_DEPARTMENT_SECRET and OPERATOR_TOKEN are taken from the environment.
     await host.stop()
     return 0
   },
+}
+
+/** Where a page opens its WebSocket: the endpoint of a Web PubSub connection string. */
+function webSocketOrigin(connectionString: string): string {
+  const endpoint = parseConnectionString(connectionString, ['Endpoint']).get('endpoint')!
+  return new URL(endpoint).origin.replace(/^http/, 'ws')
 }

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import net from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
-import { signInCode } from '../../cloud-functions/api/operator.ts'
+import { signInCode } from '../../cloud-functions/api/identity.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { formatDeviceConnectionString } from '../../device-sim/device-credentials.ts'
 import { startServiceDepartment } from '../../local-cloud/service-department/service-department.ts'
@@ -30,6 +30,13 @@ const Environment = z.object({
 })
 
 const gateway = 'gateway-1'
+/** The simulated plant: three lines and the road. */
+const plantPlaces = [
+  { devices: ['pump-*', 'tank-*', 'compressor-*'], site: 'Turku works', line: 'Utilities', latitude: 60.45, longitude: 22.27 },
+  { devices: ['oven-*', 'spindle-*', 'motor-*'], site: 'Turku works', line: 'Machining', latitude: 60.45, longitude: 22.27 },
+  { devices: ['coldstore-*'], site: 'Naantali depot', line: 'Cold chain', latitude: 60.47, longitude: 22.03 },
+  { devices: ['vehicle-*'], site: 'Naantali depot', line: 'Deliveries', latitude: 60.47, longitude: 22.03 },
+]
 /** Parts that end together; each wave has a second and a half, all of them less than five. */
 const stopWaves = [['machines', 'agent'], ['edge-runtime', 'functions'], ['cloud']]
 /** The fault everybody sees within the first minute. */
@@ -133,6 +140,7 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
           ({ gatewayHost: host = '' }) => host.slice(host.indexOf(':') + 1),
         ),
       ])
+      await placeMachines(url, operatorToken)
       const agentSettings = {
         IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString({
           hubHost: registry.hubHost,
@@ -176,6 +184,18 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
     }
   },
 }
+
+/** Where the plant's machines stand, unless somebody has said so already. */
+async function placeMachines(url: string, operatorToken: string): Promise<void> {
+  const address = `${url}/api/v1/topology`
+  const { places } = Places.parse(await (await fetch(address)).json())
+  if (places.length > 0) return
+  const headers = { authorization: `Bearer ${operatorToken}`, 'content-type': 'application/json' }
+  const written = await fetch(address, { method: 'PUT', headers, body: JSON.stringify({ places: plantPlaces }) })
+  if (!written.ok) throw new Error(`the plan of the plant was refused: ${await written.text()}`)
+}
+
+const Places = z.object({ places: z.array(z.unknown()) })
 
 /** Options and environment together: every mistake in one message. */
 function readSettings(args: readonly string[], spec: Parameters<typeof parseOptions>[1]) {

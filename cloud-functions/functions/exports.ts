@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { app, output } from '@azure/functions'
 import { z } from 'zod'
-import { requireOperator } from '../api/operator.ts'
-import { answering, Problem, RawResponse, readJson } from '../api/respond.ts'
-import { appFiles, appSettings, appTables } from '../services.ts'
+import { endpoint } from '../api/endpoint.ts'
+import { Problem } from '../api/problem.ts'
+import { RawResponse } from '../api/respond.ts'
+import { appFiles, appTables } from '../services.ts'
 import { ExportRequest, readExport, writeExport } from '../store/export-store.ts'
 import type { ExportJob } from '../store/export-store.ts'
 import { TooManyRowsError, writeRows } from '../store/files.ts'
@@ -19,20 +20,21 @@ const finished = output.storageQueue({ queueName: finishedExportQueue, connectio
 const addressOf = (exportId: string) => `/api/v1/exports/${exportId}`
 const fileOf = ({ exportId, request }: ExportJob) => `${exportId}.${request.format}`
 
-app.http('request-export', {
-  methods: ['POST'],
-  authLevel: 'anonymous',
-  route: 'v1/exports',
+endpoint({
+  name: 'request-export',
+  method: 'POST',
+  path: 'exports',
+  summary: 'Ask for readings as CSV, NDJSON or Parquet; answered at once with where to look',
+  access: 'operator',
+  body: ExportRequest,
   extraOutputs: [waiting],
-  handler: answering(async (request, context) => {
-    requireOperator(request, appSettings().OPERATOR_TOKEN)
+  handle: async ({ body, context }) => {
     const exportId = randomUUID()
-    const wanted = ExportRequest.parse(await readJson(request))
-    const job: ExportJob = { exportId, request: wanted, status: 'waiting', requestedAtMs: Date.now(), readings: 0, bytes: 0, problem: '' }
+    const job: ExportJob = { exportId, request: body, status: 'waiting', requestedAtMs: Date.now(), readings: 0, bytes: 0, problem: '' }
     await writeExport(await appTables(), job)
     context.extraOutputs.set(waiting, { exportId })
     return new RawResponse({ status: 202, headers: { location: addressOf(exportId), 'retry-after': '2' }, jsonBody: exportView(job) })
-  }),
+  },
 })
 
 function exportView(job: ExportJob) {
@@ -57,19 +59,23 @@ async function requireExport(exportId: string | undefined): Promise<ExportJob> {
   return job
 }
 
-app.http('export', {
-  methods: ['GET'],
-  authLevel: 'anonymous',
-  route: 'v1/exports/{id}',
-  handler: answering(async (request) => exportView(await requireExport(request.params.id))),
+endpoint({
+  name: 'export',
+  method: 'GET',
+  path: 'exports/{id}',
+  summary: 'How far an export is',
+  access: 'viewer',
+  handle: async ({ params }) => exportView(await requireExport(params.id)),
 })
 
-app.http('export-content', {
-  methods: ['GET'],
-  authLevel: 'anonymous',
-  route: 'v1/exports/{id}/content',
-  handler: answering(async (request) => {
-    const job = await requireExport(request.params.id)
+endpoint({
+  name: 'export-content',
+  method: 'GET',
+  path: 'exports/{id}/content',
+  summary: 'The file of a finished export',
+  access: 'viewer',
+  handle: async ({ params }) => {
+    const job = await requireExport(params.id)
     if (job.status !== 'finished') throw new Problem(409, 'Not finished', `export '${job.exportId}' is ${job.status}`)
     const blob = (await appFiles()).exports.getBlockBlobClient(fileOf(job))
     return new RawResponse({
@@ -79,7 +85,7 @@ app.http('export-content', {
         'content-disposition': `attachment; filename="readings-${job.exportId.slice(0, 8)}.${job.request.format}"`,
       },
     })
-  }),
+  },
 })
 
 app.storageQueue('run-export', {

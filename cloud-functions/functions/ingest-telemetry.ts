@@ -1,11 +1,14 @@
 /** Event Hubs → hot path. One owner per partition; all state is theirs, so interleaved batches share nothing. */
 import { app, output } from '@azure/functions'
 import type { EventHubFunctionOptions, InvocationContext } from '@azure/functions'
+import type { LiveDevice } from '../../contract/api.ts'
+import { signalCondition } from '../../detection/device-watch.ts'
 import { zlibCompression } from '../hot-path/compression.ts'
+import type { DeviceState } from '../hot-path/device-state.ts'
 import { eventHubLogReader } from '../hot-path/log-reader.ts'
 import { messagesFromTrigger } from '../hot-path/logged-message.ts'
 import { PartitionOwner } from '../hot-path/partition-owner.ts'
-import { appSettings, appTables } from '../services.ts'
+import { appLive, appSettings, appTables } from '../services.ts'
 import { alertQueue } from './queues.ts'
 
 const owners = new Map<string, PartitionOwner>()
@@ -28,11 +31,33 @@ async function ownerOf(partitionId: string, context: InvocationContext): Promise
     compression: zlibCompression,
     nowMs: Date.now,
     warn: (text) => context.warn(text),
+    shown: tellOpenPages,
   })
   // Two first batches cannot race for a partition, but the awaits above let another partition in.
   const winner = owners.get(partitionId) ?? owner
   owners.set(partitionId, winner)
   return winner
+}
+
+/** A message that a page takes within a moment; the devices that do not fit are told with their next reading. */
+const devicesTold = 200
+
+/** Newest values, live, while somebody looks. */
+function tellOpenPages(devices: readonly DeviceState[]): void {
+  const live = appLive()
+  if (!live) return
+  // Taken now: the states go on changing.
+  const told = devices.slice(0, devicesTold).map(({ deviceId, lastSeenMs, latest, watch }) => ({
+    deviceId,
+    lastSeenMs,
+    signals: [...latest].map(([signal, { timeMs, value }]): LiveDevice['signals'][number] => {
+      const watched = watch.signals.get(signal)
+      return [signal, timeMs, value, watched ? signalCondition(watched) : 'learning']
+    }),
+  }))
+  void live.hasListeners(Date.now()).then((isListening) => {
+    if (isListening) live.publish({ kind: 'devices', devices: told })
+  })
 }
 
 const options: EventHubFunctionOptions<unknown[]> & { dataType: 'binary' } = {

@@ -1,8 +1,8 @@
-/** Every ten seconds: alerts whose hint got lost are projected, messages that are due are sent again. */
+/** Every ten seconds: what the clock has made due, what a lost hint left, and who has fallen silent. */
 import { app } from '@azure/functions'
-import { deliverDue } from '../alerting/deliver.ts'
-import { projectAlert } from '../alerting/project-alert.ts'
-import { appSettings, appTables } from '../services.ts'
+import { sweepAlerts } from '../alerting/settle-alert.ts'
+import { watchSilence } from '../alerting/watch-silence.ts'
+import { appDesk } from '../services.ts'
 import { recentlyTouchedAlerts } from '../store/alert-store.ts'
 
 /** A hint that has not been acted on within this time is lost. Wider than any pause between two sweeps. */
@@ -11,9 +11,10 @@ const lookBackMs = 15 * 60_000
 app.timer('sweep-alerts', {
   schedule: '*/10 * * * * *',
   handler: async () => {
-    const tables = await appTables()
-    const { SERVICE_DEPARTMENT_URL: url, SERVICE_DEPARTMENT_SECRET: secret } = appSettings()
-    for (const alertId of await recentlyTouchedAlerts(tables, Date.now() - lookBackMs)) await projectAlert(tables, alertId, Date.now())
-    await deliverDue(tables, { url, secret }, Date.now())
+    const desk = await appDesk()
+    const nowMs = Date.now()
+    const silent = await watchSilence(desk.tables, nowMs)
+    const touched = await recentlyTouchedAlerts(desk.tables, nowMs - lookBackMs)
+    await sweepAlerts(desk, new Set([...silent, ...touched]), nowMs)
   },
 })

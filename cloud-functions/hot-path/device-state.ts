@@ -26,6 +26,10 @@ export type DeviceState = {
   readonly clock: DeviceClock
   readonly latest: Map<string, { timeMs: number; value: number }>
   lastSeenMs: number
+  /** The longest pause between two messages that is usual for it; it forgets slowly. */
+  usualGapMs: number
+  /** The edge device whose module brought its last readings; empty when it speaks for itself. */
+  gatewayId: string
 }
 
 export function newDeviceState(deviceId: string): DeviceState {
@@ -40,16 +44,34 @@ export function newDeviceState(deviceId: string): DeviceState {
     clock: newDeviceClock(),
     latest: new Map(),
     lastSeenMs: 0,
+    usualGapMs: 0,
+    gatewayId: '',
   }
 }
 
-const snapshotVersion = 3
+/** Shorter pauses say nothing about a device's habits. */
+const gapMsMin = 15_000
+
+/** What the pauses between messages are like. One ten times as long as any before is an outage until it comes again. */
+export function noteArrival(state: DeviceState, arrivedMs: number): void {
+  const gapMs = arrivedMs - state.lastSeenMs
+  const isFirst = state.lastSeenMs === 0
+  state.lastSeenMs = Math.max(state.lastSeenMs, arrivedMs)
+  if (isFirst || gapMs <= 0) return
+  const usualMs = Math.max(gapMsMin, state.usualGapMs)
+  const share = gapMs > usualMs * 10 ? 1 / 8 : gapMs >= usualMs ? 1 : 1 / 64
+  state.usualGapMs = Math.round(Math.max(gapMsMin, usualMs + (gapMs - usualMs) * share))
+}
+
+const snapshotVersion = 4
 
 const SnapshotHeader = z.object({
   deviceId: z.string(),
   modelId: z.string(),
   appliedSequence: z.number(),
   lastSeenMs: z.number(),
+  usualGapMs: z.number(),
+  gatewayId: z.string(),
   hoursUpToMs: z.number(),
   daysUpToMs: z.number(),
   clock: z.object({
@@ -64,13 +86,15 @@ const SnapshotHeader = z.object({
 
 /** Header as JSON, then the open segment, then the watch: bit for bit. */
 export function encodeSnapshot(state: DeviceState): Uint8Array {
-  const { deviceId, modelId, appliedSequence, lastSeenMs, account, clock, watch, segment, rollups, latest } = state
+  const { deviceId, modelId, appliedSequence, lastSeenMs, usualGapMs, gatewayId, account, clock, watch, segment, rollups, latest } = state
   // Equal states give equal bytes: the order of names is fixed here.
   const header: z.infer<typeof SnapshotHeader> = {
     deviceId,
     modelId,
     appliedSequence,
     lastSeenMs,
+    usualGapMs,
+    gatewayId,
     hoursUpToMs: rollups.hoursUpToMs,
     daysUpToMs: rollups.daysUpToMs,
     clock,

@@ -15,7 +15,7 @@ import { watchEdgeEvent } from '../../detection/edge-incidents.ts'
 import { watchBlock } from '../../detection/watch-block.ts'
 import { appliedSeq, bookBlock, bookDeadLetter } from './device-account.ts'
 import { repairTimes } from './device-clock.ts'
-import { newDeviceState } from './device-state.ts'
+import { newDeviceState, noteArrival } from './device-state.ts'
 import type { DeviceState } from './device-state.ts'
 import { addFiltered, addReading, isFull, noteOffset, openSegment } from './open-segment.ts'
 import type { Segment } from './open-segment.ts'
@@ -135,7 +135,7 @@ function bookUndecoded(partition: PartitionState, message: LoggedMessage, effect
   const device = deviceOf(partition, message.deviceId ?? unknownDeviceId)
   if (message.sequenceNumber <= device.appliedSequence) return
   device.appliedSequence = message.sequenceNumber
-  device.lastSeenMs = message.arrivedMs
+  noteArrival(device, message.arrivedMs)
   const range = stampedRange(message.properties) ?? { bootId: unstampedBoot, seq: appliedSeq(device.account, unstampedBoot) + 1, count: 1 }
   bookDeadLetter(device.account, range)
   effects.touchedDevices.add(device.deviceId)
@@ -144,7 +144,8 @@ function bookUndecoded(partition: PartitionState, message: LoggedMessage, effect
 function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: DeviceBlock, effects: Effects): void {
   const device = deviceOf(partition, decoded.deviceId)
   device.appliedSequence = message.sequenceNumber
-  device.lastSeenMs = message.arrivedMs
+  noteArrival(device, message.arrivedMs)
+  device.gatewayId = message.moduleId === undefined ? '' : (message.deviceId ?? '')
   if (decoded.modelId !== '') device.modelId = decoded.modelId
   effects.touchedDevices.add(device.deviceId)
 

@@ -31,6 +31,8 @@ export type PartitionOwnerOptions = {
   readonly compression: Compression
   readonly nowMs: () => number
   readonly warn: (text: string) => void
+  /** Told of the devices whose newest values have been written; must not throw. */
+  readonly shown?: (devices: readonly DeviceState[]) => void
 }
 
 export class PartitionOwner {
@@ -75,7 +77,9 @@ export class PartitionOwner {
     const deviceIds = [...held.unshown]
     held.unshown.clear()
     // The rows are made before anything is waited for: they are of one moment of the state.
-    const written = writeLatest(tables, partitionId, devicesOf(held.state, deviceIds)).catch((error: unknown) => {
+    const devices = devicesOf(held.state, deviceIds)
+    this.#options.shown?.(devices)
+    const written = writeLatest(tables, partitionId, devices).catch((error: unknown) => {
       warn(`partition ${partitionId}: ${deviceIds.length} devices are shown later: ${String(error)}`)
       for (const deviceId of deviceIds) held.unshown.add(deviceId)
       this.#showLater()

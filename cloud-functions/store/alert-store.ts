@@ -1,8 +1,9 @@
 /** Alert histories (append-only) and the alerts folded from them. The history is the truth; the alerts can be rebuilt. */
-import type { TableEntityResult } from '@azure/data-tables'
+import type { TableEntityResult, TransactionAction } from '@azure/data-tables'
 import { z } from 'zod'
-import { Alert, AlertEvent, isOpen } from '../../contract/alert.ts'
-import { timeKey } from './table-keys.ts'
+import { Alert, AlertEvent, AlertFacts, factsOf, standingOf } from '../../contract/alert.ts'
+import type { Standing } from '../../contract/alert.ts'
+import { tableKey, timeKey } from './table-keys.ts'
 import { hasStatus } from './tables.ts'
 import type { Tables } from './tables.ts'
 
@@ -18,14 +19,63 @@ export async function appendEvent(tables: Tables, event: AlertEvent, origin: str
 }
 
 const EventRow = z.looseObject({ event: z.string() })
+/** Sorts behind every event. People's actions go through it one at a time. */
+const headRowKey = '~head'
+const HeadRow = z.looseObject({ etag: z.string() })
+
+/** Where the actions of people stand; undefined before the first. */
+export async function readHead(tables: Tables, alertId: string): Promise<string | undefined> {
+  try {
+    return HeadRow.parse(await tables.alertEvents.getEntity(alertId, headRowKey)).etag
+  } catch (error) {
+    if (hasStatus(error, 404)) return undefined
+    throw error
+  }
+}
+
+/**
+ * Appends what somebody decided on the history as it was when `head` was read.
+ * @returns false when somebody else has acted since: read again and decide again
+ */
+export async function appendAction(tables: Tables, event: AlertEvent, origin: string, head: string | undefined): Promise<boolean> {
+  const { alertId, atMs, kind } = event
+  const row = { partitionKey: alertId, rowKey: `${timeKey(atMs)}-${origin}-${kind}`, event: JSON.stringify(event) }
+  const guard = { partitionKey: alertId, rowKey: headRowKey, lastAction: origin }
+  const move: TransactionAction = head === undefined ? ['create', guard] : ['update', guard, 'Replace', { etag: head }]
+  try {
+    await tables.alertEvents.submitTransaction([move, ['create', row]])
+    return true
+  } catch (error) {
+    if (hasStatus(error, 412) || hasStatus(error, 409)) return false
+    throw error
+  }
+}
 
 /** The history of one alert, oldest first. */
 export async function readEvents(tables: Tables, alertId: string): Promise<AlertEvent[]> {
   const events: AlertEvent[] = []
-  for await (const row of tables.alertEvents.listEntities({ queryOptions: { filter: `PartitionKey eq '${quoted(alertId)}'` } })) {
+  const filter = `PartitionKey eq '${quoted(alertId)}' and RowKey lt '${headRowKey}'`
+  for await (const row of tables.alertEvents.listEntities({ queryOptions: { filter } })) {
     events.push(AlertEvent.parse(JSON.parse(EventRow.parse(row).event)))
   }
-  return events
+  // What follows from the beginning may bear the same millisecond, and a name that sorts before it.
+  const first = events.findIndex(({ kind }) => kind === 'raised')
+  return first > 0 ? [events[first]!, ...events.toSpliced(first, 1)] : events
+}
+
+/** Events of all alerts in a span, oldest first, at most `limit`. */
+export async function eventsBetween(
+  tables: Tables,
+  { fromMs, toMs }: { fromMs: number; toMs: number },
+  limit: number,
+): Promise<AlertEvent[]> {
+  const events: AlertEvent[] = []
+  const filter = `RowKey ge '${timeKey(fromMs)}' and RowKey lt '${timeKey(toMs)}'`
+  for await (const row of tables.alertEvents.listEntities({ queryOptions: { filter } })) {
+    events.push(AlertEvent.parse(JSON.parse(EventRow.parse(row).event)))
+    if (events.length >= limit) break
+  }
+  return events.sort((a, b) => a.atMs - b.atMs)
 }
 
 /** Ids of alerts whose history was touched since `sinceMs`, store time: what a lost queue message would have announced. */
@@ -40,7 +90,7 @@ export async function recentlyTouchedAlerts(tables: Tables, sinceMs: number): Pr
 
 export type StoredAlert = { readonly alert: Alert; readonly events: number; readonly etag: string }
 
-const AlertRow = z.looseObject({ alert: z.string(), events: z.number(), etag: z.string() })
+const AlertRow = z.looseObject({ facts: z.string(), evidence: z.string(), events: z.number(), etag: z.string() })
 const alertPartition = 'alert'
 
 export async function readAlert(tables: Tables, alertId: string): Promise<StoredAlert | undefined> {
@@ -53,8 +103,8 @@ export async function readAlert(tables: Tables, alertId: string): Promise<Stored
 }
 
 function storedAlert(row: TableEntityResult<Record<string, unknown>>): StoredAlert {
-  const { alert, events, etag } = AlertRow.parse(row)
-  return { alert: Alert.parse(JSON.parse(alert)), events, etag }
+  const { facts, evidence, events, etag } = AlertRow.parse(row)
+  return { alert: Alert.parse({ ...(JSON.parse(facts) as object), evidence: JSON.parse(evidence) }), events, etag }
 }
 
 /** @returns false when somebody else wrote the alert since it was read: read again and fold again */
@@ -62,9 +112,14 @@ export async function writeAlert(tables: Tables, alert: Alert, events: number, e
   const row = {
     partitionKey: alertPartition,
     rowKey: alert.alertId,
-    alert: JSON.stringify(alert),
+    // Lists read the facts alone; the window that fired is the larger part.
+    facts: JSON.stringify({ ...factsOf(alert), version: events } satisfies ListedAlert),
+    evidence: JSON.stringify(alert.evidence),
     events,
-    open: isOpen(alert),
+    standing: standingOf(alert),
+    condition: alert.condition,
+    // Looked at again by the next sweep, which then says when to look next.
+    nextLookMs: { type: 'Double', value: '0' },
     deviceId: alert.deviceId,
     raisedAt: new Date(alert.raisedAtMs),
   }
@@ -78,24 +133,124 @@ export async function writeAlert(tables: Tables, alert: Alert, events: number, e
   }
 }
 
+export const ListedAlert = AlertFacts.extend({ version: z.number() })
+export type ListedAlert = z.infer<typeof ListedAlert>
+
 export type AlertFilter = {
-  readonly open?: boolean | undefined
+  readonly standings?: readonly Standing[] | undefined
   readonly deviceId?: string | undefined
   readonly sinceMs?: number | undefined
+  readonly condition?: Alert['condition'] | undefined
+  /** Those that should be looked at by now. */
+  readonly lookDueMs?: number | undefined
 }
 
+const FactsRow = z.looseObject({ facts: z.string() })
+
 /** At most `limit` alerts that pass the filter, in no particular order. */
-export async function listAlerts(tables: Tables, { open, deviceId, sinceMs }: AlertFilter, limit: number): Promise<Alert[]> {
+export async function listAlerts(
+  tables: Tables,
+  { standings, deviceId, sinceMs, condition, lookDueMs }: AlertFilter,
+  limit = alertsListedMax,
+): Promise<ListedAlert[]> {
   const clauses = [`PartitionKey eq '${alertPartition}'`]
-  if (open !== undefined) clauses.push(`open eq ${open}`)
+  if (standings) clauses.push(`(${standings.map((standing) => `standing eq '${standing}'`).join(' or ')})`)
   if (deviceId !== undefined) clauses.push(`deviceId eq '${quoted(deviceId)}'`)
   if (sinceMs !== undefined) clauses.push(`raisedAt ge datetime'${new Date(sinceMs).toISOString()}'`)
-  const alerts: Alert[] = []
-  for await (const row of tables.alerts.listEntities({ queryOptions: { filter: clauses.join(' and ') } })) {
-    alerts.push(storedAlert(row).alert)
+  if (condition !== undefined) clauses.push(`condition eq '${condition}'`)
+  if (lookDueMs !== undefined) clauses.push(`nextLookMs le ${lookDueMs.toFixed(1)}`)
+  const alerts: ListedAlert[] = []
+  const queryOptions = { filter: clauses.join(' and '), select: ['facts'] }
+  for await (const row of tables.alerts.listEntities({ queryOptions })) {
+    alerts.push(ListedAlert.parse(JSON.parse(FactsRow.parse(row).facts)))
     if (alerts.length >= limit) break
   }
   return alerts
+}
+
+/** The whole of listed alerts, evidence included; one that is gone meanwhile is left out. */
+export async function listWholeAlerts(tables: Tables, listed: readonly ListedAlert[]): Promise<StoredAlert[]> {
+  const whole: StoredAlert[] = []
+  const atOnce = 16
+  for (let from = 0; from < listed.length; from += atOnce) {
+    const part = await Promise.all(listed.slice(from, from + atOnce).map(({ alertId }) => readAlert(tables, alertId)))
+    whole.push(...part.filter((stored) => stored !== undefined))
+  }
+  return whole
+}
+
+/** When alerts were raised, of those somebody was told of. */
+export async function raiseTimes(tables: Tables, sinceMs: number): Promise<number[]> {
+  const filter = `PartitionKey eq '${alertPartition}' and raisedAt ge datetime'${new Date(sinceMs).toISOString()}' and standing ne 'suppressed' and standing ne 'pending'`
+  const times: number[] = []
+  for await (const { raisedAt } of tables.alerts.listEntities({ queryOptions: { filter, select: ['raisedAt'] } })) {
+    times.push(z.coerce.date().parse(raisedAt).getTime())
+    if (times.length >= alertsListedMax) break
+  }
+  return times
+}
+
+/** An alert that changed meanwhile is looked at anyway. */
+export async function lookAgainAt(
+  tables: Tables,
+  { alert, etag }: Pick<StoredAlert, 'alert' | 'etag'>,
+  atMs: number | undefined,
+): Promise<void> {
+  try {
+    const row = { partitionKey: alertPartition, rowKey: alert.alertId, nextLookMs: { type: 'Double', value: String(atMs ?? 1e15) } }
+    await tables.alerts.updateEntity(row, 'Merge', { etag })
+  } catch (error) {
+    if (!hasStatus(error, 412)) throw error
+  }
+}
+
+/** No list tells of more. */
+export const alertsListedMax = 20_000
+
+/** The alert that a condition belongs to: at most one is open for a device and signal. */
+const ConditionRow = z.looseObject({ alertId: z.string(), etag: z.string() })
+const conditionPartition = 'condition'
+export type ConditionClaim = { readonly alertId: string; readonly etag: string }
+
+function conditionKey(deviceId: string, signal: string): string {
+  return `${tableKey(deviceId)}|${tableKey(signal)}`
+}
+
+export async function readCondition(tables: Tables, deviceId: string, signal: string): Promise<ConditionClaim | undefined> {
+  try {
+    const { alertId, etag } = ConditionRow.parse(await tables.alerts.getEntity(conditionPartition, conditionKey(deviceId, signal)))
+    return { alertId, etag }
+  } catch (error) {
+    if (hasStatus(error, 404)) return undefined
+    throw error
+  }
+}
+
+/** @returns false when another alert took the condition since it was read */
+export async function claimCondition(
+  tables: Tables,
+  { deviceId, signal, alertId }: { deviceId: string; signal: string; alertId: string },
+  known: ConditionClaim | undefined,
+): Promise<boolean> {
+  const row = { partitionKey: conditionPartition, rowKey: conditionKey(deviceId, signal), alertId }
+  try {
+    if (known) await tables.alerts.updateEntity(row, 'Replace', { etag: known.etag })
+    else await tables.alerts.createEntity(row)
+    return true
+  } catch (error) {
+    if (hasStatus(error, 412) || hasStatus(error, 409) || hasStatus(error, 404)) return false
+    throw error
+  }
+}
+
+/** Forgets all that follows from the histories. @returns the ids of the alerts whose histories there are */
+export async function forgetAlerts(tables: Tables): Promise<Set<string>> {
+  for await (const { partitionKey, rowKey } of tables.alerts.listEntities({ queryOptions: { select: ['PartitionKey', 'RowKey'] } }))
+    await tables.alerts.deleteEntity(partitionKey!, rowKey!)
+  const alertIds = new Set<string>()
+  for await (const { partitionKey } of tables.alertEvents.listEntities({ queryOptions: { select: ['PartitionKey'] } }))
+    if (partitionKey !== undefined) alertIds.add(partitionKey)
+  return alertIds
 }
 
 /** OData text: a quote is doubled. */

@@ -85,6 +85,8 @@ function latestRow(partitionId: string, device: DeviceState) {
     modelId: device.modelId,
     kind: deviceModel(device.modelId)?.interface.displayName ?? '',
     lastSeenMs: device.lastSeenMs,
+    usualGapMs: device.usualGapMs,
+    gatewayId: device.gatewayId,
     ledger: ledgerOf(device.account),
     clockBehindMs: clockBehindMs(device.clock),
     hoursUpToMs: device.rollups.hoursUpToMs,

@@ -14,6 +14,8 @@ export const DeviceSummary = z.object({
   /** Display name of the model, empty when the model is not known. */
   kind: z.string(),
   lastSeenMs: z.number(),
+  usualGapMs: z.number(),
+  gatewayId: z.string(),
   ledger: LedgerCounts,
   /** How far its clock seems to be behind the hub's; negative: ahead. */
   clockBehindMs: z.number(),
@@ -75,26 +77,4 @@ export async function readSegments(
   const segments: Segment[] = []
   for await (const row of tables.readings.listEntities({ queryOptions: { filter } })) segments.push(decodeSegment(bytesFromProperties(row)))
   return segments
-}
-
-export type StoredDeadLetter = z.infer<typeof DeadLetterRow>
-const DeadLetterRow = z.looseObject({
-  partitionKey: z.string(),
-  rowKey: z.string(),
-  deviceId: z.string(),
-  reason: z.string(),
-  detail: z.string(),
-  arrivedMs: z.number(),
-  contentType: z.string(),
-  bodyLength: z.number(),
-})
-
-export async function listDeadLetters(tables: Tables, limit: number): Promise<(StoredDeadLetter & { preview: string })[]> {
-  const letters: (StoredDeadLetter & { preview: string })[] = []
-  for await (const row of tables.deadLetters.listEntities()) {
-    const { partitionKey, rowKey, deviceId, reason, detail, arrivedMs, contentType, bodyLength } = DeadLetterRow.parse(row)
-    const preview = Buffer.from(bytesFromProperties(row).subarray(0, 200)).toString('utf8')
-    letters.push({ partitionKey, rowKey, deviceId, reason, detail, arrivedMs, contentType, bodyLength, preview })
-  }
-  return letters.sort((a, b) => b.arrivedMs - a.arrivedMs).slice(0, limit)
 }

@@ -2,7 +2,8 @@
 import type { TransactionAction } from '@azure/data-tables'
 import { pageMs } from '../hot-path/roll-up.ts'
 import type { Resolution } from '../hot-path/bucket.ts'
-import { quoted } from './alert-store.ts'
+import { listAlerts, quoted } from './alert-store.ts'
+import { forgetExpiredLinks } from './link-store.ts'
 import { listDevices } from './latest-store.ts'
 import { tableKey, timeKey } from './table-keys.ts'
 import { intoTransactions } from './tables.ts'
@@ -17,6 +18,8 @@ export const retentionMs = {
   '1d': 10 * 365 * dayMs,
   deadLetters: 30 * dayMs,
   exports: 7 * dayMs,
+  /** Closed alerts, with their histories and messages. */
+  alerts: 2 * 365 * dayMs,
 } as const
 
 /** Deletes what is too old. @returns rows deleted */
@@ -32,6 +35,13 @@ export async function deleteExpired(tables: Tables, nowMs: number): Promise<numb
     }
   }
   deleted += await deleteWhere(tables, 'deadLetters', `arrivedMs lt ${nowMs - retentionMs.deadLetters}d`)
+  for (const { alertId, raisedAtMs } of await listAlerts(tables, { standings: ['closed'] })) {
+    if (raisedAtMs >= nowMs - retentionMs.alerts) continue
+    // The history goes first: an alert without one would be rebuilt from nothing.
+    for (const name of ['outbox', 'alertEvents'] as const) deleted += await deleteWhere(tables, name, `PartitionKey eq '${alertId}'`)
+    deleted += await deleteWhere(tables, 'alerts', `RowKey eq '${alertId}'`)
+  }
+  deleted += await forgetExpiredLinks(tables, nowMs)
   deleted += await deleteWhere(tables, 'exports', `requestedAtMs lt ${nowMs - retentionMs.exports}d`)
   return deleted
 }

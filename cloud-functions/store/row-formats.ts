@@ -1,6 +1,7 @@
 /** Readings as files that other programs read: CSV (RFC 4180), NDJSON, Parquet. */
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { z } from 'zod'
+import { csvLine } from './csv.ts'
 import type { ReadingRow } from './reading-rows.ts'
 
 export const RowFormat = z.enum(['csv', 'ndjson', 'parquet'])
@@ -22,13 +23,8 @@ export function textHeader(format: 'csv' | 'ndjson'): string {
 export function textRow(format: 'csv' | 'ndjson', { deviceId, signal, timeMs, value, bootId, seq }: ReadingRow): string {
   const time = new Date(timeMs).toISOString()
   return format === 'csv'
-    ? `${[deviceId, signal].map(quotedField).join(',')},${time},${value},${quotedField(bootId)},${seq}\n`
+    ? csvLine([deviceId, signal, time, value, bootId, seq])
     : `${JSON.stringify({ device: deviceId, signal, time, value, boot: bootId, seq })}\n`
-}
-
-/** A field that a spreadsheet would run as a formula is a name like any other here, but is never written bare. */
-function quotedField(text: string): string {
-  return /[",\r\n]|^[=+\-@\t]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
 /** Columns `device`, `signal`, `time` (timestamp, ms), `value`, `boot`, `seq`; Snappy. */

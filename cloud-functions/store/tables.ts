@@ -2,7 +2,20 @@
 import { RestError, TableClient, TableServiceClient } from '@azure/data-tables'
 import type { TransactionAction } from '@azure/data-tables'
 
-const tableNames = ['latest', 'readings', 'rollups', 'alerts', 'alertEvents', 'outbox', 'deadLetters', 'exports', 'hotPathState'] as const
+const tableNames = [
+  'latest',
+  'readings',
+  'rollups',
+  'alerts',
+  'alertEvents',
+  'outbox',
+  'workOrders',
+  'plant',
+  'usedLinks',
+  'deadLetters',
+  'exports',
+  'hotPathState',
+] as const
 export type TableName = (typeof tableNames)[number]
 export type Tables = Readonly<Record<TableName, TableClient>>
 

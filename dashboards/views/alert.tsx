@@ -29,6 +29,7 @@ const detectorWords: Record<AlertDetail['evidence']['detector'], string> = {
   missing: 'Missing data',
   rate: 'Rate limit of the device model',
   'hard-limit': 'Hard limit of the device model',
+  silence: 'Silence',
 }
 
 export function AlertPage({ alertId }: { alertId: string }) {

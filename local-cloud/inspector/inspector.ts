@@ -99,6 +99,7 @@ export class Inspector implements HttpService {
     return {
       connections: { ...connections(), webPubSub: webPubSub.connectionCount },
       received: hub.receivedCount,
+      metered: hub.meteredCount,
       devices,
       sessions: [...sessions.values()].slice(0, listMax),
       eventHubs: [...eventHubs.values()].map(({ name, log, consumerGroups }) => ({

@@ -63,6 +63,9 @@ type Sender = {
 /** An identity, also as it is stored. */
 type Named = { readonly deviceId: string; readonly moduleId?: string | undefined }
 
+/** IoT Hub's quota counts in units of 4 KB ("IoT Hub quotas and throttling"). */
+const meterBytes = 4_096
+
 export class IotHub implements DeviceBackend {
   readonly registry: Registry
   readonly credentialRules: CredentialRules
@@ -76,6 +79,8 @@ export class IotHub implements DeviceBackend {
   /** Counts by reason of what was refused: "where is my message?" */
   readonly refusals = new Map<string, number>()
   receivedCount = 0
+  /** What Azure would put on the bill: a message counts once for every 4 KB it begins. */
+  meteredCount = 0
 
   constructor(options: IotHubOptions) {
     this.#options = options
@@ -173,13 +178,18 @@ export class IotHub implements DeviceBackend {
     const message = new HubMessage('Telemetry', sender.template, body, sender.twin)
     const { faults, throttles, sink } = this.#options
     if (faults.areSet || throttles.areOn) return this.#telemetryOnABadDay(message, nameOf(link.identity))
-    this.receivedCount++
+    this.#meter(body.length)
     return sink(message)
+  }
+
+  #meter(bytes: number): void {
+    this.receivedCount++
+    this.meteredCount += Math.max(1, Math.ceil(bytes / meterBytes))
   }
 
   async #telemetryOnABadDay(message: HubMessage, name: string): Promise<void> {
     await this.#mayProceed('send', name, message.body.length)
-    this.receivedCount++
+    this.#meter(message.body.length)
     await this.#options.sink(message)
     const { faults } = this.#options
     const delay = faults.strikes('delay', name)
@@ -190,7 +200,7 @@ export class IotHub implements DeviceBackend {
   /** A message that came by HTTPS or on an edge's behalf: as telemetry, without a connection. */
   async telemetryOf(identity: StoredIdentity, authMethod: string, bag: PropertyBag, body: Buffer): Promise<void> {
     await this.#mayProceed('send', nameOf(identity), body.length)
-    this.receivedCount++
+    this.#meter(body.length)
     const template = new DeviceMessageTemplate(this.#fieldsOf(identity, authMethod, undefined, bag))
     await this.#options.sink(new HubMessage('Telemetry', template, body, () => this.#twinForRoutes(identity)))
   }

@@ -13,6 +13,8 @@ import { requestUrl } from '../http-request.ts'
 export type StaticSiteOptions = {
   readonly directory: string
   readonly port: number
+  /** Origins that the page may open connections to, beside its own. */
+  readonly connectTo?: readonly string[]
   /** @returns true when it took the request */
   readonly handleApi: (request: http.IncomingMessage, response: http.ServerResponse) => boolean
 }
@@ -25,18 +27,22 @@ const contentTypes: Record<string, string> = {
   '.webmanifest': 'application/manifest+json',
 }
 
-const securityHeaders = {
-  'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+const securityHeaders = (connectTo: readonly string[]) => ({
+  'content-security-policy': `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src ${["'self'", ...connectTo].join(' ')}; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`,
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
-}
+})
 
 type Asset = { readonly type: string; readonly body: Buffer; readonly gzipped: Buffer; readonly etag: string }
 
-export async function startStaticSite({ directory, port, handleApi }: StaticSiteOptions): Promise<{ url: string; stop(): Promise<void> }> {
+export async function startStaticSite({
+  directory,
+  port,
+  connectTo = [],
+  handleApi,
+}: StaticSiteOptions): Promise<{ url: string; stop(): Promise<void> }> {
   const assets = new Map<string, Asset>()
   for (const name of await readdir(directory)) {
     const type = contentTypes[extname(name)]
@@ -49,8 +55,9 @@ export async function startStaticSite({ directory, port, handleApi }: StaticSite
       etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
     })
   }
+  const headersOfAll = Object.entries(securityHeaders(connectTo))
   const server = http.createServer((request, response) => {
-    for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
+    for (const [name, value] of headersOfAll) response.setHeader(name, value)
     if (!isLoopbackName(request.headers.host))
       return void response.writeHead(421, { 'content-type': 'text/plain' }).end('this server answers to localhost and 127.0.0.1 only\n')
     const path = requestUrl(request)?.pathname

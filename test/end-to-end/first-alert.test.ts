@@ -19,7 +19,7 @@ import {
   ReadingsView,
   SilenceExplanation,
 } from '../../contract/api.ts'
-import { signInCode } from '../../cloud-functions/api/operator.ts'
+import { signInCode } from '../../cloud-functions/api/identity.ts'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { launch } from '../browser/chromium.ts'

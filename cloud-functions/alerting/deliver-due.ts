@@ -1,0 +1,117 @@
+/** Sends what is due: one attempt each, the messages of an alert in their order, the next attempt after a growing pause. */
+import { readAlert, listAlerts } from '../store/alert-store.ts'
+import { appendEvent } from '../store/alert-store.ts'
+import { messagesWith, outboxOf, updateOutbox } from '../store/outbox-store.ts'
+import type { OutboxMessage } from '../store/outbox-store.ts'
+import { openWorkOrder } from '../store/work-order-store.ts'
+import type { AlertDesk } from './alert-desk.ts'
+import { priorityOrder } from './alert-life.ts'
+import { PermanentDeliveryError } from './channels/channel.ts'
+import type { Notice, Receipt } from './channels/channel.ts'
+import { failureCodeOf } from './channels/webhook.ts'
+import { acknowledgeCode } from './message-links.ts'
+import { digestText, subjectOf, textOf } from './notice.ts'
+
+const firstRetryMs = 5_000
+const retryMsMax = 3_600_000
+/** With doubling pauses of at most an hour: about ten hours. */
+const attemptsMax = 20
+
+/** @returns ids of alerts whose history grew by it */
+export async function deliverDue(desk: AlertDesk, nowMs: number, only?: { readonly about: string }): Promise<string[]> {
+  const waiting = only
+    ? (await outboxOf(desk.tables, only.about)).filter(({ status }) => status === 'waiting')
+    : await messagesWith(desk.tables, 'waiting')
+  const held = new Set<string>()
+  const grown: string[] = []
+  for (const message of waiting) {
+    const line = `${message.about}.${message.channel}`
+    // What is over must not arrive before what began.
+    if (held.has(line)) continue
+    const channel = desk.channels.get(message.channel)
+    if (message.nextAttemptMs > nowMs || !channel) {
+      held.add(line)
+      continue
+    }
+    const notice = await noticeFor(desk, message, nowMs)
+    if (notice === undefined) {
+      await updateOutbox(desk.tables, message, { status: 'not-needed' })
+      continue
+    }
+    const attempts = message.attempts + 1
+    let receipt: Receipt
+    try {
+      receipt = await channel.deliver(notice)
+    } catch (error) {
+      held.add(line)
+      await updateOutbox(desk.tables, message, failed(error, attempts, nowMs, desk.random()))
+      continue
+    }
+    const number = receipt.workOrder ?? ''
+    // First what the receipt means, then that it is done: repeated after a crash, it is delivered under the same id.
+    if (number !== '' && message.transition === 'raised') {
+      const { alert } = notice
+      await openWorkOrder(desk.tables, { asset: alert.deviceId, failureCode: failureCodeOf(alert) }, number)
+      const event = {
+        kind: 'work-order',
+        alertId: alert.alertId,
+        atMs: Math.max(nowMs, alert.lastEventMs),
+        number,
+        status: 'opened',
+        note: '',
+      } as const
+      await appendEvent(desk.tables, event, 'receipt')
+      grown.push(alert.alertId)
+    }
+    await updateOutbox(desk.tables, message, { status: 'delivered', attempts, lastError: '', workOrder: number })
+  }
+  return grown
+}
+
+function failed(error: unknown, attempts: number, nowMs: number, random: number) {
+  const isOver = attempts >= attemptsMax || error instanceof PermanentDeliveryError
+  const pauseMs = Math.min(retryMsMax, firstRetryMs * 2 ** (attempts - 1)) * (0.75 + random / 2)
+  return {
+    status: isOver ? ('given-up' as const) : ('waiting' as const),
+    attempts,
+    lastError: (error instanceof Error ? error.message : String(error)).slice(0, 500),
+    nextAttemptMs: Math.round(nowMs + pauseMs),
+  }
+}
+
+/** Undefined when there is nothing left to tell. */
+async function noticeFor(desk: AlertDesk, message: OutboxMessage, nowMs: number): Promise<Notice | undefined> {
+  const { about, transition, channel, mailTo } = message
+  const common = { id: `${about}.${transition}`, thread: about, transition, nowMs, ...(mailTo.length > 0 ? { mailTo } : {}) }
+  if (transition.startsWith('digest')) return digestNotice(desk, common)
+  const alert = (await readAlert(desk.tables, about))?.alert
+  if (!alert) return undefined
+  const isForPeople = channel !== 'webhook'
+  // Held back over quiet hours, or by a receiver that was away, and over by now: nobody needs to hear of it.
+  if (isForPeople && alert.state === 'normal' && transition !== 'closed' && transition !== 'acknowledged') return undefined
+  if (isForPeople && transition === 'closed' && !(await wasTold(desk, message))) return undefined
+  const pageUrl = `${desk.publicUrl}/alerts/${about}`
+  const code = isForPeople && !alert.acknowledged ? acknowledgeCode(desk.linkSecret, about, nowMs) : undefined
+  const acknowledgeUrl = code === undefined ? undefined : `${pageUrl}#acknowledge=${code}`
+  const text = textOf(alert, transition, { pageUrl, acknowledgeUrl })
+  return { ...common, alert, subject: subjectOf(alert, transition), text, pageUrl, acknowledgeUrl }
+}
+
+async function wasTold({ tables }: AlertDesk, { about, channel }: OutboxMessage): Promise<boolean> {
+  return (await outboxOf(tables, about)).some(
+    (other) => other.channel === channel && other.transition !== 'closed' && other.status === 'delivered',
+  )
+}
+
+async function digestNotice(
+  desk: AlertDesk,
+  common: Pick<Notice, 'id' | 'thread' | 'transition' | 'nowMs' | 'mailTo'>,
+): Promise<Notice | undefined> {
+  const sinceMs = Number.parseInt(common.thread.slice('flood-'.length), 36)
+  const listed = await listAlerts(desk.tables, { sinceMs, standings: ['open'] })
+  listed.sort((a, b) => priorityOrder.indexOf(a.priority) - priorityOrder.indexOf(b.priority) || a.raisedAtMs - b.raisedAtMs)
+  const gravest = listed[0] && (await readAlert(desk.tables, listed[0].alertId))?.alert
+  if (!gravest) return undefined
+  const pageUrl = `${desk.publicUrl}/alerts`
+  return { ...common, ...digestText(listed, pageUrl), alert: gravest, pageUrl, acknowledgeUrl: undefined }
+}

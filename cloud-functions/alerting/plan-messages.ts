@@ -1,0 +1,101 @@
+/**
+ * Which messages an alert has earned by now. Pure: asked again it plans the same ones under the same names, so that
+ * whoever writes them down writes each once. A storm is told of by its root, a flood by digests.
+ */
+import { standingOf } from '../../contract/alert.ts'
+import type { Alert, AlertEvent } from '../../contract/alert.ts'
+import type { Priority } from '../../contract/device-model.ts'
+import { isActive, priorityOrder } from './alert-life.ts'
+import type { Flood } from './flood.ts'
+import { floodSettings } from './flood.ts'
+import { peopleChannels } from './notification-policy.ts'
+import type { ChannelName, NotificationPolicy } from './notification-policy.ts'
+import { nuisanceOf } from './nuisance.ts'
+import { quietUntilMs } from './quiet-hours.ts'
+
+export type Transition =
+  | 'raised'
+  | `escalated-${Priority}`
+  | `again-${number}`
+  | `reminder-${number}`
+  | `escalation-${number}`
+  | 'acknowledged'
+  | 'closed'
+  | `digest-${number}`
+
+export type PlannedMessage = {
+  /** The alert's id, or the flood's. */
+  readonly about: string
+  readonly transition: Transition
+  readonly channel: ChannelName
+  readonly notBeforeMs: number
+  /** Only for mail, and only when others than usual are meant. */
+  readonly mailTo?: readonly string[]
+}
+
+export type PlanContext = {
+  readonly policy: NotificationPolicy
+  /** Channels that are set up. */
+  readonly channels: readonly ChannelName[]
+  readonly flood: Flood | undefined
+  readonly nowMs: number
+}
+
+export function planMessages(alert: Alert, history: readonly AlertEvent[], context: PlanContext): PlannedMessage[] {
+  const { policy, channels, flood, nowMs } = context
+  const { alertId, priority } = alert
+  const standing = standingOf(alert)
+  const messages: PlannedMessage[] = []
+  const plan = (transition: Transition, wanted: readonly ChannelName[], extra: { mailTo?: readonly string[] } = {}) => {
+    for (const channel of wanted) {
+      if (!channels.includes(channel) || !policy.channels[channel].includes(priority)) continue
+      const quiet = policy.quietHours
+      const isQuiet = quiet?.priorities.includes(priority) === true && peopleChannels.includes(channel)
+      messages.push({
+        about: alertId,
+        transition,
+        channel,
+        notBeforeMs: (isQuiet ? quietUntilMs(quiet, nowMs) : undefined) ?? nowMs,
+        ...extra,
+      })
+    }
+  }
+  const all: readonly ChannelName[] = ['webhook', ...peopleChannels]
+  if (alert.acknowledged) plan('acknowledged', ['pagerduty'])
+  if (standing === 'closed') plan('closed', all)
+  if (standing !== 'open' || isToldByItsRoot(alert)) return messages
+
+  if (flood && priority !== 'critical' && alert.activeSinceMs >= flood.sinceMs) {
+    plan('raised', ['webhook'])
+    const digest = Math.floor((nowMs - flood.sinceMs) / floodSettings.windowMs)
+    const about = `flood-${flood.sinceMs.toString(36)}`
+    for (const channel of peopleChannels) {
+      if (channels.includes(channel)) messages.push({ about, transition: `digest-${digest}`, channel, notBeforeMs: nowMs })
+    }
+    return messages
+  }
+  plan('raised', all)
+  const firstPriority = history.find((event) => event.kind === 'raised')?.priority ?? priority
+  if (priorityOrder.indexOf(priority) < priorityOrder.indexOf(firstPriority)) plan(`escalated-${priority}`, all)
+  if (alert.occurrences > 1 && !alert.acknowledged && isActive(alert) && !nuisanceOf(alert, nowMs).isChattering && wasClosedBefore(history))
+    plan(`again-${alert.occurrences}`, peopleChannels)
+  if (alert.acknowledged || !isActive(alert)) return messages
+  const waitingMs = nowMs - alert.raisedAtMs
+  for (const [index, afterMin] of policy.remindersMin.entries())
+    if (waitingMs >= afterMin * 60_000) plan(`reminder-${index + 1}`, peopleChannels)
+  for (const [index, { afterMin, mailTo }] of policy.escalation.entries())
+    if (waitingMs >= afterMin * 60_000) plan(`escalation-${index + 1}`, ['mail'], { mailTo })
+  return messages
+}
+
+/** What is critical speaks for itself, wherever it belongs. */
+function isToldByItsRoot({ incidentId, alertId, priority }: Alert): boolean {
+  return incidentId !== undefined && incidentId !== alertId && priority !== 'critical'
+}
+
+/** It came back after somebody had seen it off: who was told of its end is told of its return. */
+function wasClosedBefore(history: readonly AlertEvent[]): boolean {
+  const lastAgain = history.findLastIndex(({ kind }) => kind === 'recurred')
+  const before = history.slice(0, Math.max(0, lastAgain))
+  return before.some(({ kind }) => kind === 'acknowledged' || kind === 'cleared')
+}

@@ -1,0 +1,50 @@
+/** The IoT Hub's service side by REST, for what the app needs of it: a twin to show, a device's message to send again. */
+import { createHmac } from 'node:crypto'
+import { parseConnectionString } from '../../contract/connection.ts'
+
+export type HubRest = {
+  /** Undefined when the hub does not know the device. */
+  twin(deviceId: string): Promise<unknown>
+  /** Sends a message in a device's name; the policy must have DeviceConnect. @throws Error saying what the hub answered */
+  sendAsDevice(deviceId: string, body: Uint8Array, contentType: string): Promise<void>
+}
+
+const apiVersion = '2021-04-12'
+const tokenValidS = 3_600
+const timeoutMs = 10_000
+
+/** @param connectionString `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…` */
+export function openHubRest(connectionString: string, nowMs: () => number): HubRest {
+  const fields = parseConnectionString(connectionString, ['HostName', 'SharedAccessKeyName', 'SharedAccessKey'])
+  const host = fields.get('hostname')!
+  const token = () => {
+    const resource = encodeURIComponent(host)
+    const expiry = Math.floor(nowMs() / 1000) + tokenValidS
+    const key = Buffer.from(fields.get('sharedaccesskey')!, 'base64')
+    const signature = createHmac('sha256', key).update(`${resource}\n${expiry}`).digest('base64')
+    return `SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=${expiry}&skn=${fields.get('sharedaccesskeyname')}`
+  }
+  const call = (path: string, init: RequestInit) =>
+    fetch(`https://${host}${path}?api-version=${apiVersion}`, {
+      ...init,
+      headers: { ...init.headers, authorization: token() },
+      signal: AbortSignal.timeout(timeoutMs),
+    })
+  return {
+    async twin(deviceId) {
+      const response = await call(`/twins/${encodeURIComponent(deviceId)}`, {})
+      if (response.status === 404) return undefined
+      if (!response.ok) throw new Error(`the hub answered ${response.status} for the twin of '${deviceId}'`)
+      return response.json()
+    },
+    async sendAsDevice(deviceId, body, contentType) {
+      const response = await call(`/devices/${encodeURIComponent(deviceId)}/messages/events`, {
+        method: 'POST',
+        body: new Uint8Array(body),
+        headers: { 'iothub-contenttype': contentType, 'iothub-contentencoding': 'utf-8' },
+      })
+      if (!response.ok)
+        throw new Error(`the hub answered ${response.status} to a message of '${deviceId}': ${(await response.text()).slice(0, 200)}`)
+    },
+  }
+}

@@ -1,0 +1,90 @@
+/** OpenAPI 3.1 from the declared endpoints and their schemas: what is checked is what is described. */
+import { z } from 'zod'
+import { endpoints } from './endpoint.ts'
+import type { Endpoint } from './endpoint.ts'
+
+type Json = Record<string, unknown>
+
+const Problem = z
+  .object({ type: z.string(), status: z.number(), title: z.string(), detail: z.string() })
+  .meta({ id: 'Problem', description: 'Problem details (RFC 9457)' })
+
+export function openApi(): Json {
+  const components: Json = {}
+  const paths: Record<string, Json> = {}
+  for (const endpoint of endpoints()) {
+    const path = `/${endpoint.path}`
+    ;(paths[path] ??= {})[endpoint.method.toLowerCase()] = operation(endpoint, components)
+  }
+  schemaOf(Problem, 'output', components)
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Millwright', version: '1', description: 'Machines, their readings, their alerts, and what people do about them.' },
+    servers: [{ url: '/api/v1' }],
+    paths,
+    components: {
+      schemas: components,
+      securitySchemes: {
+        operatorToken: { type: 'http', scheme: 'bearer', description: 'content of `operator-token` in the data folder' },
+        session: { type: 'apiKey', in: 'cookie', name: 'millwright-session' },
+      },
+    },
+  }
+}
+
+function operation({ name, path, summary, access, query, body, response }: Endpoint, components: Json): Json {
+  const pathParameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
+    name: parameter,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+  const problem = (description: string) => ({
+    description,
+    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+  })
+  const needsSignIn = access === 'operator' || access === 'engineer'
+  return {
+    operationId: name,
+    summary,
+    parameters: [...pathParameters, ...(query ? queryParameters(query) : [])],
+    ...(body ? { requestBody: { content: { 'application/json': { schema: schemaOf(body, 'input', components) } } } } : {}),
+    responses: {
+      200: response
+        ? { description: summary, content: { 'application/json': { schema: schemaOf(response, 'output', components) } } }
+        : { description: summary },
+      400: problem('The request is malformed'),
+      ...(needsSignIn
+        ? {
+            401: problem('Not signed in'),
+            403: problem('Not allowed'),
+            409: problem('Makes no sense now'),
+            412: problem('Changed meanwhile'),
+          }
+        : {}),
+      429: problem('Too many requests; see Retry-After'),
+    },
+    ...(needsSignIn ? { security: [{ operatorToken: [] }, { session: [] }] } : {}),
+  }
+}
+
+function queryParameters(query: z.ZodType): Json[] {
+  const { properties = {}, required = [] } = jsonSchema(query, 'input') as { properties?: Record<string, Json>; required?: string[] }
+  return Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: required.includes(name), schema }))
+}
+
+/** A schema with a name goes into the components once; the place where it is used refers to it. */
+function schemaOf(schema: z.ZodType, io: 'input' | 'output', components: Json): Json {
+  const { $defs, ...own } = jsonSchema(schema, io) as Json & { $defs?: Record<string, Json> }
+  Object.assign(components, $defs ?? {})
+  const id = schema.meta()?.id
+  if (id === undefined) return own
+  components[id] = own
+  return { $ref: `#/components/schemas/${id}` }
+}
+
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const { $schema: _, ...described } = z.toJSONSchema(schema, { io, unrepresentable: 'any', target: 'draft-2020-12' }) as Json
+  // Definitions live with the components of the document.
+  return JSON.parse(JSON.stringify(described).replaceAll('"#/$defs/', '"#/components/schemas/')) as Json
+}

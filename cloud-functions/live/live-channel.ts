@@ -1,0 +1,58 @@
+/** Tells open pages at once, by Azure Web PubSub. What cannot be told is not lost: pages ask again. */
+import { WebPubSubServiceClient } from '@azure/web-pubsub'
+import { liveGroups, liveHub } from '../../contract/api.ts'
+import type { LiveMessage } from '../../contract/api.ts'
+
+export type LiveChannel = {
+  /** Never throws; a page that misses it learns by asking. */
+  publish(message: LiveMessage): void
+  /** Whether anybody listens to the devices; asked seldom, so that nobody pays for telling nobody. */
+  hasListeners(nowMs: number): Promise<boolean>
+  /** Address for one page, good for an hour. */
+  clientUrl(userId: string): Promise<string>
+}
+
+const askEveryMs = 5_000
+const accessMinutes = 60
+
+/** @param warn told once while it fails */
+export function openLiveChannel(connectionString: string, warn: (text: string) => void): LiveChannel {
+  const client = new WebPubSubServiceClient(connectionString, liveHub, {
+    allowInsecureConnection: /Endpoint=http:/i.test(connectionString),
+    retryOptions: { maxRetries: 1, retryDelayInMs: 200 },
+  })
+  let isFailing = false
+  let known = { askedMs: 0, isThere: false }
+  const worked = () => (isFailing = false)
+  const failed = (error: unknown) => {
+    if (!isFailing) warn(`open pages cannot be told, they will ask: ${error instanceof Error ? error.message : String(error)}`)
+    isFailing = true
+  }
+  return {
+    publish(message) {
+      const group = message.kind === 'alert' ? liveGroups.alerts : liveGroups.devices
+      client.group(group).sendToAll(message).then(worked, failed)
+    },
+    async hasListeners(nowMs) {
+      if (nowMs - known.askedMs < askEveryMs) return known.isThere
+      known = { ...known, askedMs: nowMs }
+      try {
+        known = { ...known, isThere: await client.groupExists(liveGroups.devices) }
+        worked()
+      } catch (error) {
+        known = { ...known, isThere: false }
+        failed(error)
+      }
+      return known.isThere
+    },
+    async clientUrl(userId) {
+      const groups = Object.values(liveGroups)
+      const { url } = await client.getClientAccessToken({
+        userId,
+        roles: groups.map((group) => `webpubsub.joinLeaveGroup.${group}`),
+        expirationTimeInMinutes: accessMinutes,
+      })
+      return url
+    },
+  }
+}
