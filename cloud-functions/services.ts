@@ -10,6 +10,8 @@ import { openHubRest } from './api/hub-rest.ts'
 import type { HubRest } from './api/hub-rest.ts'
 import { alertItem } from './api/views.ts'
 import type { PlaceOf } from './api/views.ts'
+import { eventHubLogEnds } from './hot-path/log-ends.ts'
+import type { LogEnds } from './hot-path/log-ends.ts'
 import { openLiveChannel } from './live/live-channel.ts'
 import type { LiveChannel } from './live/live-channel.ts'
 import { readSettings } from './settings.ts'
@@ -25,6 +27,7 @@ let tables: Promise<Tables> | undefined
 let files: Promise<Files> | undefined
 let live: LiveChannel | undefined
 let hub: HubRest | undefined
+let logEnds: LogEnds | undefined
 let places: { readonly readMs: number; readonly placeOf: PlaceOf } | undefined
 let desk: Promise<AlertDesk> | undefined
 
@@ -54,6 +57,15 @@ export function appLive(): LiveChannel | undefined {
   const { WEB_PUBSUB_CONNECTION } = appSettings()
   if (WEB_PUBSUB_CONNECTION === undefined) return undefined
   return (live ??= openLiveChannel(WEB_PUBSUB_CONNECTION, (text) => process.emitWarning(text)))
+}
+
+export function appLogEnds(): LogEnds {
+  const { EventHubConnection, EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
+  return (logEnds ??= eventHubLogEnds({
+    connectionString: EventHubConnection,
+    eventHubName: EVENT_HUB_NAME,
+    consumerGroup: REPLAY_CONSUMER_GROUP,
+  }))
 }
 
 /** Undefined where the app may not speak to the hub. */

@@ -129,6 +129,21 @@ export const Delivery = z
   .meta({ id: 'Delivery' })
 export type Delivery = z.infer<typeof Delivery>
 export const DeliveryList = z.object({ deliveries: z.array(Delivery) })
+export type DeliveryList = z.infer<typeof DeliveryList>
+
+/** How far the app is behind the log; what it has applied is written down every few seconds. */
+export const PartitionList = z.object({
+  partitions: z.array(
+    z.object({
+      partition: z.string(),
+      appliedSequence: z.number(),
+      lastSequence: z.number(),
+      behind: z.number(),
+      lastEnqueuedMs: z.number().nullable(),
+    }),
+  ),
+})
+export type PartitionList = z.infer<typeof PartitionList>
 
 export const HistoryEntry = z.object({
   kind: z.string(),

@@ -24,7 +24,7 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
     const poll = async () => {
       let pauseMs = everyMs
       try {
-        const response = await fetch(apiRoot + path, {
+        const response = await fetch(path.startsWith('/') ? path : apiRoot + path, {
           headers: etag === undefined ? {} : { 'if-none-match': etag },
           cache: 'no-store',
           signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(timeoutMs)]),
@@ -57,9 +57,9 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
   return { data, confirmedMs, problem, refresh: () => setTurn((count) => count + 1) }
 }
 
-/** @throws Error with what the server says is wrong */
+/** @param path below the API, or from the root when it begins with a slash @throws Error with what the server says is wrong */
 export async function post(path: string, body: unknown): Promise<void> {
-  const response = await fetch(apiRoot + path, {
+  const response = await fetch(path.startsWith('/') ? path : apiRoot + path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),

@@ -35,6 +35,7 @@ const plantPlaces = [
   { devices: ['pump-*', 'tank-*', 'compressor-*'], site: 'Turku works', line: 'Utilities', latitude: 60.45, longitude: 22.27 },
   { devices: ['oven-*', 'spindle-*', 'motor-*'], site: 'Turku works', line: 'Machining', latitude: 60.45, longitude: 22.27 },
   { devices: ['coldstore-*'], site: 'Naantali depot', line: 'Cold chain', latitude: 60.47, longitude: 22.03 },
+  { devices: ['computer-*'], site: 'Turku works', line: 'Office', latitude: 60.45, longitude: 22.27 },
   { devices: ['vehicle-*'], site: 'Naantali depot', line: 'Deliveries', latitude: 60.47, longitude: 22.03 },
 ]
 /** Parts that end together; each wave has a second and a half, all of them less than five. */
@@ -171,9 +172,9 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
         launch('agent', distFile('device/agent.cjs'), [], agentSettings),
       ])
       say('ready', `\nready: ${url}`, { url })
+      say('service-department', `work orders arrive at ${department.url}`, { url: department.url })
       if (!options.json) {
         process.stdout.write(`sign in to act: ${url}/api/v1/sign-in?code=${signInCode(operatorToken, Date.now())}\n`)
-        process.stdout.write(`work orders arrive at ${department.url}\n`)
         process.stdout.write(`watch ${firstFault.device}: its bearing begins to fail within a minute. Ctrl-C ends everything.\n`)
       }
       await new Promise<void>((done) => (signal.aborted ? done() : signal.addEventListener('abort', () => done(), { once: true })))

@@ -151,7 +151,7 @@ function stateOf(alert: Alert): AlertState {
   return isAcknowledged || alert.isPending ? 'normal' : 'returned-unacknowledged'
 }
 
-function without<Key extends keyof Alert>(alert: Alert, key: Key): Alert {
+function without(alert: Alert, key: keyof Alert): Alert {
   const { [key]: _, ...rest } = alert
   return rest as Alert
 }

@@ -60,9 +60,10 @@ function stormEvents(alert: AlertFacts, others: readonly AlertFacts[], placeOf: 
   const known = near.find(({ incidentId }) => incidentId !== undefined)?.incidentId
   if (known === undefined && new Set(members.map(({ deviceId }) => deviceId)).size < incidentSettings.devicesMin) return []
   const incidentId = known ?? probableRoot(members).alertId
+  const atMs = Math.max(...members.map(({ activeSinceMs }) => activeSinceMs))
   return members
     .filter((member) => member.incidentId === undefined)
-    .map((member) => ({ kind: 'grouped', alertId: member.alertId, atMs: alert.raisedAtMs, incidentId }))
+    .map((member) => ({ kind: 'grouped', alertId: member.alertId, atMs, incidentId }))
 }
 
 /** What was there first is the likelier cause; of what came at once, the graver. */

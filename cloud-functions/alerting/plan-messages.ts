@@ -38,6 +38,8 @@ export type PlanContext = {
   /** Channels that are set up. */
   readonly channels: readonly ChannelName[]
   readonly flood: Flood | undefined
+  /** Of the alert at the root of its incident, when that is another one. */
+  readonly rootPriority: Priority | undefined
   readonly nowMs: number
 }
 
@@ -63,7 +65,7 @@ export function planMessages(alert: Alert, history: readonly AlertEvent[], conte
   const all: readonly ChannelName[] = ['webhook', ...peopleChannels]
   if (alert.acknowledged) plan('acknowledged', ['pagerduty'])
   if (standing === 'closed') plan('closed', all)
-  if (standing !== 'open' || isToldByItsRoot(alert)) return messages
+  if (standing !== 'open' || isToldByItsRoot(alert, context.rootPriority)) return messages
 
   if (flood && priority !== 'critical' && alert.activeSinceMs >= flood.sinceMs) {
     plan('raised', ['webhook'])
@@ -88,9 +90,9 @@ export function planMessages(alert: Alert, history: readonly AlertEvent[], conte
   return messages
 }
 
-/** What is critical speaks for itself, wherever it belongs. */
-function isToldByItsRoot({ incidentId, alertId, priority }: Alert): boolean {
-  return incidentId !== undefined && incidentId !== alertId && priority !== 'critical'
+/** What is critical, or graver than its root, speaks for itself: it may be a fault of its own. */
+function isToldByItsRoot({ priority }: Alert, rootPriority: Priority | undefined): boolean {
+  return rootPriority !== undefined && priority !== 'critical' && priorityOrder.indexOf(priority) >= priorityOrder.indexOf(rootPriority)
 }
 
 /** It came back after somebody had seen it off: who was told of its end is told of its return. */

@@ -86,7 +86,9 @@ async function writeMessages(desk: AlertDesk, projected: Projected, nowMs: numbe
   const { tables, policy, channels } = desk
   const { alert, history } = projected
   const flood = floodNow(await raiseTimes(tables, nowMs - floodLookBackMs), nowMs)
-  const planned = planMessages(alert, history, { policy, channels: [...channels.keys()], flood, nowMs })
+  const isMember = alert.incidentId !== undefined && alert.incidentId !== alert.alertId
+  const rootPriority = isMember ? (await readAlert(tables, alert.incidentId!))?.alert.priority : undefined
+  const planned = planMessages(alert, history, { policy, channels: [...channels.keys()], flood, rootPriority, nowMs })
   if (planned.length === 0) return projected
   const known = new Set((await outboxOf(tables, alert.alertId)).map(({ transition, channel }) => `${transition}.${channel}`))
   let isLinked = false

@@ -51,7 +51,7 @@ export function endpoints(): readonly Endpoint[] {
 }
 
 export function endpoint<Query extends z.ZodType, Body extends z.ZodType>(declaration: Endpoint<Query, Body>): void {
-  declared.push(declaration as unknown as Endpoint)
+  declared.push(declaration)
   const { name, method, path, access, query, body, extraOutputs, handle, versionOf } = declaration
   app.http(name, {
     methods: [method],

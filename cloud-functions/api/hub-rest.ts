@@ -24,7 +24,7 @@ export function openHubRest(connectionString: string, nowMs: () => number): HubR
     const signature = createHmac('sha256', key).update(`${resource}\n${expiry}`).digest('base64')
     return `SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=${expiry}&skn=${fields.get('sharedaccesskeyname')}`
   }
-  const call = (path: string, init: RequestInit) =>
+  const call = (path: string, init: { method?: string; body?: Uint8Array<ArrayBuffer>; headers?: Record<string, string> }) =>
     fetch(`https://${host}${path}?api-version=${apiVersion}`, {
       ...init,
       headers: { ...init.headers, authorization: token() },

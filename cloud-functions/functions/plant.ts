@@ -1,14 +1,15 @@
 /** The plant as a whole: where machines stand, and the messages that were set aside. */
 import { z } from 'zod'
-import { DeadLetterDetail, DeadLetterList } from '../../contract/api.ts'
+import { DeadLetterDetail, DeadLetterList, PartitionList } from '../../contract/api.ts'
 import type { DeadLetterView } from '../../contract/api.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { Topology } from '../alerting/topology.ts'
 import { endpoint } from '../api/endpoint.ts'
 import { Problem } from '../api/problem.ts'
-import { appHub, appTables, forgetPlaces } from '../services.ts'
+import { appHub, appLogEnds, appTables, forgetPlaces } from '../services.ts'
 import { listDeadLetters, markReplayed, readDeadLetter } from '../store/dead-letter-store.ts'
 import type { StoredDeadLetter } from '../store/dead-letter-store.ts'
+import { appliedSequences } from '../store/hot-path-store.ts'
 import { readTopology, topologyCharactersMax, writeTopology } from '../store/plant-store.ts'
 
 endpoint({
@@ -39,6 +40,30 @@ endpoint({
     await writeTopology(await appTables(), body)
     forgetPlaces()
     return body
+  },
+})
+
+endpoint({
+  name: 'partitions',
+  method: 'GET',
+  path: 'partitions',
+  summary: 'How far the app is behind the log, by partition',
+  access: 'viewer',
+  response: PartitionList,
+  handle: async () => {
+    const [ends, applied] = await Promise.all([appLogEnds().read(), appliedSequences(await appTables())])
+    return {
+      partitions: ends.map(({ partitionId, lastSequence, lastEnqueuedMs }) => {
+        const appliedSequence = applied.get(partitionId) ?? -1
+        return {
+          partition: partitionId,
+          appliedSequence,
+          lastSequence,
+          behind: Math.max(0, lastSequence - appliedSequence),
+          lastEnqueuedMs,
+        }
+      }),
+    } satisfies PartitionList
   },
 })
 

@@ -107,15 +107,15 @@ function storedAlert(row: TableEntityResult<Record<string, unknown>>): StoredAle
   return { alert: Alert.parse({ ...(JSON.parse(facts) as object), evidence: JSON.parse(evidence) }), events, etag }
 }
 
-/** @returns false when somebody else wrote the alert since it was read: read again and fold again */
-export async function writeAlert(tables: Tables, alert: Alert, events: number, etag: string | undefined): Promise<boolean> {
-  const row = {
+/** @param version how many events the alert was folded from */
+export function alertRow(alert: Alert, version: number) {
+  return {
     partitionKey: alertPartition,
     rowKey: alert.alertId,
     // Lists read the facts alone; the window that fired is the larger part.
-    facts: JSON.stringify({ ...factsOf(alert), version: events } satisfies ListedAlert),
+    facts: JSON.stringify({ ...factsOf(alert), version } satisfies ListedAlert),
     evidence: JSON.stringify(alert.evidence),
-    events,
+    events: version,
     standing: standingOf(alert),
     condition: alert.condition,
     // Looked at again by the next sweep, which then says when to look next.
@@ -123,9 +123,13 @@ export async function writeAlert(tables: Tables, alert: Alert, events: number, e
     deviceId: alert.deviceId,
     raisedAt: new Date(alert.raisedAtMs),
   }
+}
+
+/** @returns false when somebody else wrote the alert since it was read: read again and fold again */
+export async function writeAlert(tables: Tables, alert: Alert, version: number, etag: string | undefined): Promise<boolean> {
   try {
-    if (etag === undefined) await tables.alerts.createEntity(row)
-    else await tables.alerts.updateEntity(row, 'Replace', { etag })
+    if (etag === undefined) await tables.alerts.createEntity(alertRow(alert, version))
+    else await tables.alerts.updateEntity(alertRow(alert, version), 'Replace', { etag })
     return true
   } catch (error) {
     if (hasStatus(error, 412) || hasStatus(error, 409) || hasStatus(error, 404)) return false

@@ -57,6 +57,15 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
   return { state: { appliedSequence: -1, devices: new Map() }, etag, unreadable }
 }
 
+/** What each partition has applied, as far as it is written down. */
+export async function appliedSequences(tables: Tables): Promise<Map<string, number>> {
+  const applied = new Map<string, number>()
+  const queryOptions = { filter: `RowKey eq '${partitionRowKey}'` }
+  for await (const row of tables.hotPathState.listEntities({ queryOptions }))
+    applied.set(String(Number(String(row.partitionKey).slice(1))), PartitionRow.parse(row).appliedSequence)
+  return applied
+}
+
 /** Writes what was found out: histories, which must not wait. */
 export async function writeEffects(tables: Tables, partitionId: string, effects: Effects): Promise<void> {
   // Alerts wait for nothing: not for the readings of the batch, nor for each other.

@@ -12,6 +12,8 @@ export type ChartData = {
   /** Constant lines across the chart. */
   readonly limits?: readonly number[]
   readonly expected?: { readonly min: number; readonly max: number }
+  /** An instant that matters: a line across. */
+  readonly markMs?: number
 }
 
 export function Chart({ data, label }: { data: ChartData; label: string }) {
@@ -61,7 +63,7 @@ function seriesOf({ timesMs, values, bandMin, bandMax, limits = [], expected }: 
   ] as unknown as uPlot.AlignedData
 }
 
-function optionsFor({ bandMin, limits = [], expected }: ChartData, element: HTMLElement): uPlot.Options {
+function optionsFor({ bandMin, limits = [], expected, markMs }: ChartData, element: HTMLElement): uPlot.Options {
   const style = getComputedStyle(element)
   const colour = (name: string) => style.getPropertyValue(name).trim()
   const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 0.5 }, ticks: { stroke: colour('--line') } }
@@ -89,6 +91,21 @@ function optionsFor({ bandMin, limits = [], expected }: ChartData, element: HTML
       { ...axis, size: 56 },
     ],
     legend: { show: false },
+    hooks: markMs === undefined ? {} : { draw: [(plot) => drawMark(plot, markMs, colour('--trace'))] },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
   }
+}
+
+function drawMark(plot: uPlot, atMs: number, stroke: string): void {
+  const x = Math.round(plot.valToPos(atMs / 1000, 'x', true))
+  const { left, top, width, height } = plot.bbox
+  if (x < left || x > left + width) return
+  plot.ctx.save()
+  plot.ctx.strokeStyle = stroke
+  plot.ctx.setLineDash([2, 3])
+  plot.ctx.beginPath()
+  plot.ctx.moveTo(x, top)
+  plot.ctx.lineTo(x, top + height)
+  plot.ctx.stroke()
+  plot.ctx.restore()
 }

@@ -1,190 +1,278 @@
 /** One alert: why it was raised, what it means, what to do, what has been done. */
 import { useState } from 'preact/hooks'
-import type { AlertDetail } from '../../contract/api.ts'
-import { useLive } from '../live.ts'
+import type { AlertDetail, AlertExplanation } from '../../contract/api.ts'
+import { post, useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
-import { stateWords, useAcknowledge } from '../parts/alert-list.tsx'
-import { Chart } from '../parts/chart.tsx'
-import { formatAmount, formatNumber } from '../parts/format.ts'
+import { actionWords, Outcome, useActions } from '../parts/alert-actions.tsx'
+import type { ActionName } from '../parts/alert-actions.tsx'
+import { Deliveries, History } from '../parts/alert-history.tsx'
+import { AlertRow, explanationOf } from '../parts/alert-row.tsx'
+import { AroundOnset, EvidenceChart } from '../parts/evidence-chart.tsx'
+import { formatAmount, formatCount, formatNumber, formatSeverity } from '../parts/format.ts'
 import { Priority } from '../parts/priority.tsx'
 import { Time } from '../parts/time.tsx'
-
-const eventWords: Record<AlertDetail['history'][number]['kind'], string> = {
-  raised: 'Raised',
-  escalated: 'Escalated',
-  returned: 'Back to normal',
-  acknowledged: 'Acknowledged',
-}
-
-const detectorWords: Record<AlertDetail['evidence']['detector'], string> = {
-  rolling: 'Rolling median of the last readings',
-  level: 'Level against its own past',
-  'high-pass': 'Level against the last minutes, and its own past',
-  season: 'Time of day',
-  jump: 'Change from one reading to the next',
-  step: 'Change of the mean',
-  drift: 'Drift since commissioning',
-  stuck: 'Stuck sensor',
-  relation: 'Relation to the other signals',
-  missing: 'Missing data',
-  rate: 'Rate limit of the device model',
-  'hard-limit': 'Hard limit of the device model',
-  silence: 'Silence',
-}
+import { t } from '../texts/texts.ts'
+import { useNow } from '../use-now.ts'
 
 export function AlertPage({ alertId }: { alertId: string }) {
-  const { data: alert, problem, refresh } = useLive<AlertDetail>(`alerts/${alertId}`, 2_000)
+  const { data: alert, problem, refresh } = useLive<AlertDetail>(`alerts/${encodeURIComponent(alertId)}`, 2_000)
+  const nowMs = useNow(5_000)
   if (!alert) {
     return (
       <main>
-        <p class="panel none">{problem ?? 'Loading …'}</p>
+        <p class="panel none">{problem ?? t('loading')}</p>
       </main>
     )
   }
-  const { evidence, rationale, unit } = alert
-  const isLimit = evidence.detector === 'hard-limit'
-  const limits = isLimit ? [evidence.reason === 'above-limit' ? evidence.expectedMax : evidence.expectedMin] : []
+  const { rationale, incident, earlier, affected, workOrder } = alert
   return (
     <main>
       <section class="panel" data-priority={alert.priority}>
         <h1>
-          <Priority level={alert.priority} /> {alert.deviceId}: {alert.signalName}
+          <Priority level={alert.priority} /> {alert.deviceId === '' ? t('plant') : alert.deviceId}
+          {alert.signalName === '' ? '' : `: ${alert.signalName}`}
         </h1>
-        <p>{alert.explanation}</p>
+        <p>{explanationOf(alert)}</p>
         <p class="none">
-          {stateWords[alert.state]} ·{' '}
-          <a href={addressOf.device(alert.deviceId)}>
-            {alert.deviceKind === '' ? 'the device' : `this ${alert.deviceKind.toLowerCase()}`} now
-          </a>
-        </p>
-        {alert.acknowledged ? null : <Acknowledge alertId={alertId} refresh={refresh} />}
-      </section>
-      <section class="panel">
-        <figure>
-          <figcaption>
-            <h2>The window that fired</h2>
-            <span>
-              observed {formatAmount(evidence.observed, unit)}
-              {isLimit
-                ? `, limit ${formatAmount(limits[0]!, unit)}`
-                : `, expected ${formatNumber(evidence.expectedMin)} to ${formatAmount(evidence.expectedMax, unit)}`}
-            </span>
-          </figcaption>
-          <Chart
-            label={`${alert.signalName} in the window that fired: ${evidence.window.values.length} readings, the last ${formatAmount(evidence.observed, unit)}`}
-            data={{
-              timesMs: evidence.window.timesMs,
-              values: evidence.window.values,
-              limits,
-              ...(isLimit ? {} : { expected: { min: evidence.expectedMin, max: evidence.expectedMax } }),
-            }}
-          />
-        </figure>
-        <dl class="facts">
-          <dt>Detector</dt>
-          <dd>
-            {detectorWords[evidence.detector]}, version {evidence.detectorVersion}
-          </dd>
-          <dt>Distance</dt>
-          <dd>
-            {isLimit
-              ? `${formatNumber(100 * evidence.distance)} % beyond the limit`
-              : `${formatNumber(evidence.distance)} times the width of the expected range, severity ${formatNumber(evidence.severity)}`}
-          </dd>
-          <dt>Baseline</dt>
-          <dd>
-            {evidence.baselineReadings} readings since <Time ms={evidence.baselineFromMs} />
-          </dd>
-          {evidence.learning.length === 0 ? null : (
+          {t(`state.${alert.state}`)}
+          {alert.standing === 'open' || alert.standing === 'closed' ? '' : ` · ${t(`standing.${alert.standing}`)}`}
+          {alert.occurrences > 1 ? ` · ${t('occurrences', { count: alert.occurrences })}` : ''}
+          {alert.assignee === undefined ? '' : ` · ${t('assignedTo', { name: alert.assignee })}`}
+          {alert.scope === undefined && (
             <>
-              <dt>Still learning</dt>
-              <dd>{evidence.learning.join(', ')}</dd>
+              {' · '}
+              <a href={addressOf.device(alert.deviceId)}>{t('theDeviceNow')}</a>
             </>
           )}
-          <dt>First seen</dt>
-          <dd>
-            <Time ms={evidence.firstSeenMs} />, {formatNumber(evidence.durationMs / 1000)} s before the alert
-            {evidence.suppressed === 0 ? '' : `; ${evidence.suppressed} like it were not told since the last`}
-          </dd>
-          <dt>Also moving</dt>
-          <dd>
-            {alert.alsoMoving.length === 0
-              ? 'no other signal'
-              : alert.alsoMoving.map(({ name, severity }) => `${name} (${formatNumber(severity)})`).join(', ')}
-          </dd>
-        </dl>
+        </p>
+        {alert.suggestedDeadband && (
+          <p class="notice">
+            {t('suggestedDeadband', { width: formatAmount(alert.suggestedDeadband.width, alert.suggestedDeadband.unit) })}
+          </p>
+        )}
+        <Actions alert={alert} refresh={refresh} />
       </section>
+      {alert.evidence.window.values.length > 0 && (
+        <section class="panel">
+          <EvidenceChart alert={alert} />
+        </section>
+      )}
+      <section class="panel">
+        <h2>{t('whyItFired')}</h2>
+        <Why alert={alert} />
+        <Explain alertId={alert.alertId} />
+      </section>
+      {alert.signal !== '' && <AroundOnset alert={alert} />}
       <div class="columns">
         <section class="panel">
-          <h2>What it means</h2>
+          <h2>{t('whatItMeans')}</h2>
           <dl class="facts">
-            <dt>Cause</dt>
+            <dt>{t('cause')}</dt>
             <dd>{rationale.cause}</dd>
-            <dt>Consequence</dt>
+            <dt>{t('consequence')}</dt>
             <dd>{rationale.consequence}</dd>
-            <dt>Action</dt>
+            <dt>{t('action')}</dt>
             <dd>
               <strong>{rationale.action}</strong>
             </dd>
-            <dt>Respond within</dt>
-            <dd>{rationale.respondWithinMin} min</dd>
+            <dt>{t('respondWithin')}</dt>
+            <dd>{t('minutesShort', { count: rationale.respondWithinMin })}</dd>
+            {workOrder && (
+              <>
+                <dt>{t('workOrder')}</dt>
+                <dd>
+                  {workOrder.number === ''
+                    ? t('workOrderAsked')
+                    : t(workOrder.isOpen ? 'workOrderOpen' : 'workOrderClosed', { number: workOrder.number })}
+                </dd>
+              </>
+            )}
+            {affected && (
+              <>
+                <dt>{t('affected')}</dt>
+                <dd>
+                  {affected.deviceIds.slice(0, 20).join(', ')}
+                  {affected.count > 20 ? ` ${t('andMore', { count: affected.count - 20 })}` : ''}
+                </dd>
+              </>
+            )}
           </dl>
+          <Feedback alert={alert} refresh={refresh} />
         </section>
         <section class="panel">
-          <h2>What happened</h2>
-          <ol class="history">
-            {alert.history.map((event) => (
-              <li key={`${event.atMs}-${event.kind}`}>
-                {eventWords[event.kind]}
-                {event.priority === undefined ? '' : ` as ${event.priority}`}
-                {event.by === undefined ? '' : ` by ${event.by}`}
-                {event.note === undefined || event.note === '' ? '' : `: “${event.note}”`}, <Time ms={event.atMs} />
-              </li>
-            ))}
-          </ol>
-          <h2 class="follows">Service department</h2>
-          {alert.deliveries.length === 0 && <p class="none">Nothing sent yet.</p>}
-          <ul class="history">
-            {alert.deliveries.map(({ transition, status, attempts, lastError, workOrder }) => (
-              <li key={transition}>
-                {status === 'delivered'
-                  ? `Work order ${workOrder === '' ? 'accepted' : workOrder}`
-                  : status === 'waiting'
-                    ? `Waiting, ${attempts} attempts`
-                    : 'Given up'}
-                {lastError === '' ? '' : ` (${lastError})`}
-              </li>
-            ))}
-          </ul>
+          <h2>{t('whatHappened')}</h2>
+          <History history={alert.history} />
+          <h2 class="follows">{t('serviceDepartment')}</h2>
+          <Deliveries deliveries={alert.deliveries} refresh={refresh} />
         </section>
       </div>
+      {incident.length > 1 && (
+        <section class="panel">
+          <h2>{t('incident')}</h2>
+          <div class="alerts" role="list" aria-label={t('incident')}>
+            {incident.map((member) => (
+              <AlertRow
+                key={member.alertId}
+                alert={member}
+                nowMs={nowMs}
+                isMember={member.alertId !== (alert.incidentId ?? alert.alertId)}
+              />
+            ))}
+          </div>
+        </section>
+      )}
+      {earlier.length > 0 && (
+        <section class="panel">
+          <h2>{t('earlier')}</h2>
+          <div class="alerts" role="list" aria-label={t('earlier')}>
+            {earlier.map((other) => (
+              <AlertRow key={other.alertId} alert={other} nowMs={nowMs} />
+            ))}
+          </div>
+        </section>
+      )}
     </main>
   )
 }
 
-function Acknowledge({ alertId, refresh }: { alertId: string; refresh: () => void }) {
+const openActions: readonly ActionName[] = ['shelve', 'assign', 'comment', 'clear', 'out-of-service']
+const actionsFor: Record<AlertDetail['standing'], readonly ActionName[]> = {
+  open: openActions,
+  pending: openActions,
+  suppressed: openActions,
+  shelved: ['unshelve', 'assign', 'comment'],
+  'out-of-service': ['in-service', 'comment'],
+  closed: ['reopen', 'comment'],
+}
+
+function Actions({ alert, refresh }: { alert: AlertDetail; refresh: () => void }) {
+  const { run, ask, dialog, outcome, isBusy } = useActions(refresh)
   const [note, setNote] = useState('')
-  const { problem, isBusy, acknowledge } = useAcknowledge(alertId, refresh)
+  const code = /^#acknowledge=([\w.-]+)$/.exec(location.hash)?.[1]
   return (
-    <form
-      class="acknowledge"
-      onSubmit={(event) => {
-        event.preventDefault()
-        void acknowledge(note)
-      }}
-    >
-      <label>
-        Note
-        <input value={note} maxLength={2000} onInput={(event) => setNote(event.currentTarget.value)} />
-      </label>
-      <button type="submit" disabled={isBusy}>
-        Acknowledge
-      </button>
-      {problem !== undefined && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
+    <>
+      {alert.acknowledged === undefined && (
+        <form
+          class="acknowledge"
+          onSubmit={(event) => {
+            event.preventDefault()
+            if (code === undefined) return void run([alert], 'acknowledge', { note })
+            void post(`alerts/${alert.alertId}/acknowledge-by-link`, { code, note }).then(refresh, () =>
+              run([alert], 'acknowledge', { note }),
+            )
+          }}
+        >
+          {code !== undefined && <p class="notice">{t('acknowledgeByLink')}</p>}
+          <label>
+            {t('note')}
+            <input value={note} maxLength={2000} onInput={(event) => setNote(event.currentTarget.value)} />
+          </label>
+          <button type="submit" class="main" disabled={isBusy}>
+            {t('acknowledge')}
+          </button>
+        </form>
       )}
-    </form>
+      <div class="toolbar">
+        {actionsFor[alert.standing].map((action) => (
+          <button
+            key={action}
+            type="button"
+            disabled={isBusy}
+            onClick={() => (action === 'unshelve' || action === 'in-service' ? void run([alert], action, {}) : void ask([alert], action))}
+          >
+            {actionWords[action]()}
+          </button>
+        ))}
+      </div>
+      <Outcome outcome={outcome} />
+      {dialog}
+    </>
+  )
+}
+
+function Why({ alert }: { alert: AlertDetail }) {
+  const { evidence } = alert
+  const distance =
+    evidence.detector === 'hard-limit'
+      ? t('beyondLimit', { percent: formatNumber(100 * evidence.distance) })
+      : t('timesRange', { times: formatNumber(evidence.distance), severity: formatSeverity(evidence.severity) })
+  return (
+    <dl class="facts">
+      <dt>{t('detector')}</dt>
+      <dd>
+        {t(`detector.${evidence.detector}`)}, {t('version', { version: evidence.detectorVersion })}
+      </dd>
+      {evidence.reason !== 'no-data' && (
+        <>
+          <dt>{t('distance')}</dt>
+          <dd>{distance}</dd>
+          <dt>{t('baseline')}</dt>
+          <dd>
+            {t('baselineText', { count: formatCount(evidence.baselineReadings) })} <Time ms={evidence.baselineFromMs} />
+          </dd>
+        </>
+      )}
+      {evidence.learning.length > 0 && (
+        <>
+          <dt>{t('stillLearning')}</dt>
+          <dd>{evidence.learning.map((name) => t(`detector.${name}`)).join(', ')}</dd>
+        </>
+      )}
+      <dt>{t('firstSeen')}</dt>
+      <dd>
+        <Time ms={evidence.firstSeenMs} />, {t('beforeAlert', { seconds: formatNumber(evidence.durationMs / 1000) })}
+        {evidence.suppressed === 0 ? '' : `; ${t('suppressedLike', { count: evidence.suppressed })}`}
+      </dd>
+      <dt>{t('alsoMoving')}</dt>
+      <dd>
+        {alert.alsoMoving.length === 0
+          ? t('noOtherSignal')
+          : alert.alsoMoving.map(({ name, severity }) => `${name} (${formatSeverity(severity)})`).join(', ')}
+      </dd>
+    </dl>
+  )
+}
+
+function Explain({ alertId }: { alertId: string }) {
+  const [isAsked, setAsked] = useState(false)
+  const { data } = useLive<AlertExplanation>(isAsked ? `alerts/${alertId}/explain` : undefined, 3_600_000)
+  return (
+    <p>
+      {data ? (
+        <span role="status">{t(data.isReproduced ? 'reproduced' : 'notReproduced')}</span>
+      ) : (
+        <button type="button" onClick={() => setAsked(true)}>
+          {t('explain')}
+        </button>
+      )}
+    </p>
+  )
+}
+
+function Feedback({ alert, refresh }: { alert: AlertDetail; refresh: () => void }) {
+  const [problem, setProblem] = useState('')
+  const judge = (isTrueAlarm: boolean) =>
+    post(`alerts/${alert.alertId}/feedback`, { isTrueAlarm }).then(refresh, (error: unknown) =>
+      setProblem(error instanceof Error ? error.message : String(error)),
+    )
+  return (
+    <div class="toolbar" role="group" aria-label={t('wasItRight')}>
+      <span>{t('wasItRight')}</span>
+      {[true, false].map((isTrueAlarm) => (
+        <button
+          key={String(isTrueAlarm)}
+          type="button"
+          aria-pressed={alert.feedback?.isTrueAlarm === isTrueAlarm}
+          onClick={() => void judge(isTrueAlarm)}
+        >
+          {t(isTrueAlarm ? 'trueAlarm' : 'falseAlarm')}
+        </button>
+      ))}
+      {problem !== '' && (
+        <span class="problem" role="alert">
+          {problem}
+        </span>
+      )}
+    </div>
   )
 }

@@ -1,62 +1,55 @@
-/** The whole plant at a glance: what needs somebody first, then every machine in exactly one state. */
-import type { AlertView, DeviceView } from '../../contract/api.ts'
-import type { Live } from '../live.ts'
+/** The whole plant at a glance: what needs somebody first, then every machine where it stands, every sensor in one state. */
+import type { DeviceView, SensorState } from '../../contract/api.ts'
+import type { Feed } from '../alert-feed.ts'
+import { useDevices } from '../device-feed.ts'
 import { addressOf } from '../navigation.ts'
-import { AlertList } from '../parts/alert-list.tsx'
-import { formatAmount } from '../parts/format.ts'
+import { Outcome, useActions } from '../parts/alert-actions.tsx'
+import { AlertRow } from '../parts/alert-row.tsx'
+import { formatAmount, formatClock } from '../parts/format.ts'
+import { t } from '../texts/texts.ts'
+import { useNow } from '../use-now.ts'
 
-const conditionWords: Record<DeviceView['condition'], string> = { alarm: 'Alarm', learning: 'Learning', fine: 'Fine', 'no-data': 'No data' }
+const states: readonly SensorState[] = ['alarm', 'no-data', 'bad-clock', 'learning', 'shelved', 'no-rule', 'fine']
+/** The rest is on the page of alerts. */
+const alertsShown = 8
 
-export function Overview({
-  devices,
-  alerts,
-  refresh,
-}: {
-  devices: Live<{ devices: DeviceView[] }>
-  alerts: Live<{ alerts: AlertView[] }>
-  refresh: () => void
-}) {
-  const list = devices.data?.devices ?? []
-  const open = alerts.data?.alerts ?? []
-  const count = (condition: DeviceView['condition']) => list.filter((device) => device.condition === condition).length
-  // Those without a model come last.
-  const kinds = [...new Set(list.map(({ kind }) => kind))].sort((a, b) => Number(a === '') - Number(b === '') || a.localeCompare(b))
+export function Overview({ alerts }: { alerts: Feed }) {
+  const devices = useDevices()
+  const list = devices.data ?? []
+  const open = alerts.data ?? []
   return (
     <main>
-      <h1 class="visually-hidden">Overview</h1>
-      <section class="panel" aria-label="Machines by state">
-        <dl class="counts">
-          <Count name="Machines" value={list.length} />
-          {(['fine', 'alarm', 'learning', 'no-data'] as const).map((condition) => (
-            <Count
-              key={condition}
-              name={conditionWords[condition]}
-              value={count(condition)}
-              alarm={condition === 'alarm' && count(condition) > 0}
-            />
-          ))}
-          <Count name="Open alerts" value={open.length} />
-        </dl>
+      <h1 class="visually-hidden">{t('overview')}</h1>
+      <Figures devices={list} alerts={alerts} />
+      <section class="panel">
+        <h2>{t('openAlerts')}</h2>
+        {alerts.data === undefined && <p class="none">{alerts.problem ?? t('loading')}</p>}
+        {alerts.data && open.length === 0 && <p class="none">{t('allIsWell')}</p>}
+        <OpenAlerts alerts={alerts} />
+        {open.length > alertsShown && (
+          <p>
+            <a href="/alerts">{t('allAlerts', { count: open.length })}</a>
+          </p>
+        )}
       </section>
       <section class="panel">
-        <h2>Open alerts</h2>
-        {alerts.data ? <AlertList alerts={open} refresh={refresh} /> : <p class="none">{alerts.problem ?? 'Loading …'}</p>}
-      </section>
-      <section class="panel">
-        <h2>Fleet</h2>
-        {list.length === 0 && <p class="none">{devices.problem ?? 'No machine has reported yet.'}</p>}
-        {kinds.map((kind) => (
-          <div key={kind}>
-            <h3 class="kind">{kind === '' ? 'Without a model' : kind}</h3>
-            <ul class="fleet">
-              {list
-                .filter((device) => device.kind === kind)
-                .map((device) => (
-                  <li key={device.deviceId}>
-                    <Tile device={device} />
-                  </li>
-                ))}
-            </ul>
+        <h2>{t('plant')}</h2>
+        {list.length === 0 && <p class="none">{devices.problem ?? t('noMachine')}</p>}
+        {sitesOf(list).map(({ site, lines }) => (
+          <div key={site} class="site">
+            <h3>{site === '' ? t('elsewhere') : site}</h3>
+            {lines.map(({ line, machines }) => (
+              <div key={line} class="line">
+                <h4>{line === '' ? t('noLine') : line}</h4>
+                <ul class="fleet">
+                  {machines.map((device) => (
+                    <li key={device.deviceId}>
+                      <Tile device={device} />
+                    </li>
+                  ))}
+                </ul>
+              </div>
+            ))}
           </div>
         ))}
       </section>
@@ -64,13 +57,73 @@ export function Overview({
   )
 }
 
-function Count({ name, value, alarm = false }: { name: string; value: number; alarm?: boolean }) {
+function Figures({ devices, alerts }: { devices: readonly DeviceView[]; alerts: Feed }) {
+  const sensors = devices.flatMap(({ signals }) => signals)
+  const count = (state: SensorState) => sensors.filter((sensor) => sensor.state === state).length
+  const open = alerts.data ?? []
   return (
-    <div data-alarm={alarm}>
+    <section class="panel" aria-label={t('sensorsByState')}>
+      {alerts.flood && (
+        <p class="flood" role="status">
+          {t('flood', { time: formatClock(alerts.flood.sinceMs), count: alerts.flood.alerts })}
+        </p>
+      )}
+      <dl class="counts">
+        <Count name={t('openAlerts')} value={open.length} isAlarm={open.length > 0} />
+        <Count name={t('unacknowledged')} value={open.filter(({ acknowledged }) => acknowledged === undefined).length} />
+        <Count name={t('machines')} value={devices.length} />
+        <Count name={t('sensors')} value={sensors.length} />
+        {states.map((state) => (
+          <Count key={state} name={t(`sensor.${state}`)} value={count(state)} isAlarm={state === 'alarm' && count(state) > 0} isPart />
+        ))}
+      </dl>
+    </section>
+  )
+}
+
+function Count({ name, value, isAlarm = false, isPart = false }: { name: string; value: number; isAlarm?: boolean; isPart?: boolean }) {
+  return (
+    <div data-alarm={isAlarm} data-part={isPart}>
       <dt>{name}</dt>
       <dd>{value}</dd>
     </div>
   )
+}
+
+function OpenAlerts({ alerts }: { alerts: Feed }) {
+  const nowMs = useNow(5_000)
+  const { run, outcome, isBusy } = useActions(alerts.refresh)
+  return (
+    <>
+      <div class="alerts" role="list" aria-label={t('openAlerts')}>
+        {(alerts.data ?? []).slice(0, alertsShown).map((alert) => (
+          <AlertRow
+            key={alert.alertId}
+            alert={alert}
+            nowMs={nowMs}
+            isBusy={isBusy}
+            onAcknowledge={() => void run([alert], 'acknowledge', {})}
+          />
+        ))}
+      </div>
+      <Outcome outcome={outcome} />
+    </>
+  )
+}
+
+type Site = { readonly site: string; readonly lines: { readonly line: string; readonly machines: DeviceView[] }[] }
+
+/** What nobody has placed comes last. */
+function sitesOf(devices: readonly DeviceView[]): Site[] {
+  const sites: Site[] = []
+  for (const device of devices) {
+    let site = sites.find((known) => known.site === device.site)
+    if (!site) sites.push((site = { site: device.site, lines: [] }))
+    const line = site.lines.find((known) => known.line === device.line)
+    if (line) line.machines.push(device)
+    else site.lines.push({ line: device.line, machines: [device] })
+  }
+  return sites.sort((a, b) => Number(a.site === '') - Number(b.site === '') || a.site.localeCompare(b.site))
 }
 
 function Tile({ device }: { device: DeviceView }) {
@@ -80,16 +133,14 @@ function Tile({ device }: { device: DeviceView }) {
     <a class="tile" href={addressOf.device(device.deviceId)} data-condition={device.condition}>
       <header>
         <strong>{device.deviceId}</strong>
-        <span class="condition">{conditionWords[device.condition]}</span>
+        <span class="condition">{t(`sensor.${device.condition}`)}</span>
       </header>
       <dl class="values">
         {shown.map(({ signal, name, value, unit, condition }) => (
-          <>
-            <dt key={`${signal}-name`}>{name}</dt>
-            <dd key={signal} data-alarm={condition === 'alarm'}>
-              {formatAmount(value, unit)}
-            </dd>
-          </>
+          <div key={signal}>
+            <dt>{name}</dt>
+            <dd data-alarm={condition === 'alarm'}>{formatAmount(value, unit)}</dd>
+          </div>
         ))}
       </dl>
     </a>

@@ -1,104 +1,134 @@
-/** The health of the pipeline itself: where every reading went, and the messages that were set aside. */
-import type { DeadLetterView, LedgerView } from '../../contract/api.ts'
+/** The pipeline itself: where every reading went, what waits where, what was set aside, and what it costs. */
+import { useRef } from 'preact/hooks'
+import type { DeliveryList, DeviceView, LedgerView, PartitionList } from '../../contract/api.ts'
+import type { LedgerCounts } from '../../contract/ledger.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
+import { useDevices } from '../device-feed.ts'
 import { useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
-import { formatCount } from '../parts/format.ts'
+import { Deliveries } from '../parts/alert-history.tsx'
+import { DeadLetters } from '../parts/dead-letters.tsx'
+import { formatCount, formatNumber } from '../parts/format.ts'
+import { LaptopPanels } from '../parts/laptop-panels.tsx'
 import { LedgerEquation } from '../parts/ledger.tsx'
+import { Table } from '../parts/table.tsx'
 import { Time } from '../parts/time.tsx'
+import { t } from '../texts/texts.ts'
 
-const columns = [
-  ['published', 'Published'],
-  ['stored', 'Stored'],
-  ['filtered', 'Filtered'],
-  ['deadLettered', 'Set aside'],
-  ['expired', 'Expired'],
-  ['inFlight', 'In flight'],
-  ['unexplained', 'Unexplained'],
-  ['duplicates', 'Sent twice'],
-] as const
+const columns = ['published', 'stored', 'filtered', 'deadLettered', 'expired', 'inFlight', 'unexplained', 'duplicates'] as const
 
 export function PipelinePage() {
-  const ledger = useLive<LedgerView>('ledger', 1_000)
-  const letters = useLive<{ deadLetters: DeadLetterView[] }>('dead-letters', 3_000)
+  const ledger = useLive<LedgerView>('ledger', 2_000)
+  const devices = useDevices()
+  const partitions = useLive<PartitionList>('partitions', 5_000)
+  const givenUp = useLive<DeliveryList>('deliveries', 5_000)
   return (
     <main>
       <section class="panel">
-        <h1>Where every reading went</h1>
+        <h1>{t('whereEveryReadingWent')}</h1>
         {ledger.data ? (
           <>
             <LedgerEquation counts={ledger.data.total} />
-            <div class="scroll" tabIndex={0} role="region" aria-label="Ledger by device">
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Device</th>
-                    {columns.map(([key, name]) => (
-                      <th key={key} scope="col" class="number">
-                        {name}
-                      </th>
-                    ))}
-                  </tr>
-                </thead>
-                <tbody>
-                  {ledger.data.devices.map((device) => (
-                    <tr key={device.deviceId}>
-                      <td>
-                        {device.deviceId === unknownDeviceId ? (
-                          'Messages that name no device'
-                        ) : (
-                          <a href={addressOf.device(device.deviceId)}>{device.deviceId}</a>
-                        )}
-                      </td>
-                      {columns.map(([key]) => (
-                        <td key={key} class={key === 'unexplained' && device[key] !== 0 ? 'number wrong' : 'number'}>
-                          {formatCount(device[key])}
-                        </td>
-                      ))}
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <Throughput total={ledger.data.total} confirmedMs={ledger.confirmedMs} />
+            <LedgerTable ledger={ledger.data} />
           </>
         ) : (
-          <p class="none">{ledger.problem ?? 'Loading …'}</p>
+          <p class="none">{ledger.problem ?? t('loading')}</p>
         )}
+      </section>
+      <div class="columns">
+        <section class="panel">
+          <h2>{t('gateways')}</h2>
+          <Gateways devices={devices.data ?? []} />
+        </section>
+        <section class="panel">
+          <h2>{t('partitions')}</h2>
+          <Table
+            label={t('partitions')}
+            head={[t('partition'), t('messages'), t('lag'), t('arrived')]}
+            rows={(partitions.data?.partitions ?? []).map(({ partition, lastSequence, behind, lastEnqueuedMs }) => [
+              partition,
+              formatCount(lastSequence + 1),
+              formatCount(behind),
+              lastEnqueuedMs === null ? '–' : <Time key="time" ms={lastEnqueuedMs} />,
+            ])}
+          />
+        </section>
+      </div>
+      <section class="panel">
+        <h2>{t('setAside')}</h2>
+        <DeadLetters />
       </section>
       <section class="panel">
-        <h2>Messages set aside</h2>
-        {letters.data?.deadLetters.length === 0 && <p class="none">None.</p>}
-        {letters.data && letters.data.deadLetters.length > 0 && (
-          <div class="scroll" tabIndex={0} role="region" aria-label="Messages set aside">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Arrived</th>
-                  <th scope="col">Device</th>
-                  <th scope="col">Reason</th>
-                  <th scope="col">Detail</th>
-                  <th scope="col">Begins with</th>
-                </tr>
-              </thead>
-              <tbody>
-                {letters.data.deadLetters.map((letter) => (
-                  <tr key={letter.id}>
-                    <td>
-                      <Time ms={Date.parse(letter.arrivedAt)} />
-                    </td>
-                    <td>{letter.deviceId}</td>
-                    <td>{letter.reason}</td>
-                    <td>{letter.detail}</td>
-                    <td>
-                      <code>{letter.preview.slice(0, 80)}</code> ({formatCount(letter.bodyLength)} bytes)
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+        <h2>{t('givenUp')}</h2>
+        {givenUp.data && givenUp.data.deliveries.length > 0 ? (
+          <Deliveries deliveries={givenUp.data.deliveries} refresh={givenUp.refresh} />
+        ) : (
+          <p class="none">{givenUp.problem ?? t('none')}</p>
         )}
       </section>
+      <LaptopPanels published={ledger.data?.total.published} devices={devices.data ?? []} />
     </main>
+  )
+}
+
+/** Readings that were published between two answers. */
+function Throughput({ total, confirmedMs }: { total: LedgerCounts; confirmedMs: number }) {
+  const known = useRef<{ published: number; atMs: number; perS: number | undefined }>({
+    published: total.published,
+    atMs: confirmedMs,
+    perS: undefined,
+  })
+  const { published, atMs } = known.current
+  if (confirmedMs - atMs >= 4_000)
+    known.current = { published: total.published, atMs: confirmedMs, perS: (1000 * (total.published - published)) / (confirmedMs - atMs) }
+  const { perS } = known.current
+  return perS === undefined ? null : <p class="none">{t('throughput', { count: formatNumber(perS) })}</p>
+}
+
+function LedgerTable({ ledger }: { ledger: LedgerView }) {
+  return (
+    <Table
+      label={t('ledgerByDevice')}
+      head={[t('device'), ...columns.map((key) => t(`ledger.${key}`))]}
+      numeric
+      rows={ledger.devices.map((device) => [
+        device.deviceId === unknownDeviceId ? (
+          t('namesNoDevice')
+        ) : (
+          <a key="device" href={addressOf.device(device.deviceId)}>
+            {device.deviceId}
+          </a>
+        ),
+        ...columns.map((key) =>
+          key === 'unexplained' && device[key] !== 0 ? (
+            <strong key={key} class="wrong">
+              {formatCount(device[key])}
+            </strong>
+          ) : (
+            formatCount(device[key])
+          ),
+        ),
+      ])}
+    />
+  )
+}
+
+function Gateways({ devices }: { devices: readonly DeviceView[] }) {
+  const gateways = new Map<string, DeviceView[]>()
+  for (const device of devices)
+    if (device.gatewayId !== '') gateways.set(device.gatewayId, [...(gateways.get(device.gatewayId) ?? []), device])
+  if (gateways.size === 0) return <p class="none">{t('none')}</p>
+  return (
+    <Table
+      label={t('gateways')}
+      head={[t('gateway'), t('behindIt'), t('backlog'), t('lastSeen')]}
+      rows={[...gateways].map(([gateway, behind]) => [
+        gateway,
+        formatCount(behind.length),
+        formatCount(behind.reduce((sum, { ledger }) => sum + ledger.inFlight, 0)),
+        <Time key="seen" ms={Math.max(...behind.map(({ lastSeenMs }) => lastSeenMs))} />,
+      ])}
+    />
   )
 }

@@ -52,7 +52,7 @@ export async function startServiceDepartment({
     const done = /^\/work-orders\/(WO-\d+)\/done$/.exec(request.url ?? '')?.[1]
     if (request.method === 'POST' && done !== undefined) {
       // The button of this page, and nobody else's.
-      const isOwn = ['same-origin', undefined].includes(request.headers['sec-fetch-site'] as string | undefined)
+      const isOwn = ['same-origin', undefined].includes([request.headers['sec-fetch-site']].flat()[0])
       if (!isOwn) return answer(403, '{}')
       return void markDone(done).then(
         () => response.writeHead(303, { location: '/' }).end(),

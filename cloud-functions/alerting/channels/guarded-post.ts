@@ -66,7 +66,7 @@ export function guardedPost(
   url: string,
   headers: Readonly<Record<string, string>>,
   body: string,
-  { allowsInternal, resolve = systemLookup as Resolve }: GuardOptions,
+  { allowsInternal, resolve = systemLookup }: GuardOptions,
 ): Promise<{ status: number; text: string }> {
   const target = new URL(url)
   if (target.protocol !== 'https:' && !(target.protocol === 'http:' && allowsInternal))
