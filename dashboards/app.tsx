@@ -9,7 +9,7 @@ import type { Live } from './live.ts'
 import { usePlace } from './navigation.ts'
 import type { Place } from './navigation.ts'
 import { nameOf } from './parts/alert-actions.tsx'
-import { formatClock } from './parts/format.ts'
+import { formatClock, formatCount } from './parts/format.ts'
 import { Settings } from './parts/settings.tsx'
 import { usePreferences } from './preferences.ts'
 import { beep } from './sound.ts'
@@ -51,7 +51,7 @@ function App() {
           {pages.map(([path, view]) => (
             <a key={path} href={path} aria-current={place.view === view ? 'page' : undefined}>
               {t(view)}
-              {view === 'alerts' && count !== undefined && count > 0 && <span class="badge">{count}</span>}
+              {view === 'alerts' && count !== undefined && count > 0 && <span class="badge">{formatCount(count)}</span>}
             </a>
           ))}
         </nav>

@@ -30,6 +30,7 @@ export type Recomputed = {
 export function recompute(evidence: Evidence, signal: string, model: DeviceModel | undefined): Recomputed | undefined {
   if (evidence.detectorVersion !== detectorVersion || evidence.configurationVersion !== standardConfiguration.version) return undefined
   const { detector, observed, expectedMin, expectedMax, firstSeenMs, durationMs } = evidence
+  if (evidence.before === '' && detector !== 'silence') return undefined
   switch (detector) {
     case 'hard-limit': {
       const limit = model && crossedLimit(model, signal, observed)

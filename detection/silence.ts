@@ -30,7 +30,7 @@ export type HeardDevice = {
 }
 
 export type SilentPart = {
-  /** Device, gateway or site; empty for the whole plant. */
+  /** Device, gateway or site; `plant` for all of it. */
   readonly name: string
   readonly scope: AlertScope | undefined
   readonly modelId: string
@@ -95,7 +95,7 @@ function plantTree(devices: readonly HeardDevice[]): Node {
   // Devices without a site may still share a gateway.
   const sites = bySite.filter(({ scope }) => scope === 'site')
   const homeless = gateways(devices.filter(({ site }) => site === ''))
-  return { name: '', scope: 'plant', devices: [...devices], children: [...sites, ...homeless] }
+  return { name: 'plant', scope: 'plant', devices: [...devices], children: [...sites, ...homeless] }
 }
 
 /** One alert a silence: the same last message gives the same id. */

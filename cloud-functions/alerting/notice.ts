@@ -6,9 +6,9 @@ import type { ListedAlert } from '../store/alert-store.ts'
 import type { Transition } from './plan-messages.ts'
 
 export function subjectOf(alert: Alert, transition: Transition): string {
-  const { deviceId, modelId, signal, priority, affected } = alert
+  const { deviceId, modelId, signal, scope, priority, affected } = alert
   const what = signal === '' ? 'no data' : signalDisplayName(deviceModel(modelId), signal)
-  const where = deviceId === '' ? 'whole plant' : deviceId
+  const where = scope === 'plant' ? 'the whole plant' : deviceId
   const more = affected && affected.count > 1 ? ` (${affected.count} devices)` : ''
   return `${prefixOf(transition)}[${priority}] ${where}: ${what}${more}`
 }

@@ -59,7 +59,10 @@ async function dataUpToMs(tables: Tables, alert: Alert, nowMs: number): Promise<
 }
 
 /** One open alert a condition. @returns the id of the alert that the condition belongs to */
-async function claim(tables: Tables, { alertId, deviceId, signal, raisedAtMs }: Alert): Promise<string> {
+async function claim(tables: Tables, alert: Alert): Promise<string> {
+  const { alertId, deviceId, raisedAtMs } = alert
+  // A site may bear the name of a device.
+  const signal = alert.scope === undefined ? alert.signal : `(${alert.scope})`
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     const known = await readCondition(tables, deviceId, signal)
     if (known?.alertId === alertId) return alertId

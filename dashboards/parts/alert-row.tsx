@@ -48,7 +48,7 @@ export function AlertRow(props: AlertRowProps) {
       <Priority level={alert.priority} />
       <div class="what">
         <p>
-          <a href={addressOf.alert(alert.alertId)}>{alert.deviceId === '' ? t('plant') : alert.deviceId}</a> {explanationOf(alert)}
+          <a href={addressOf.alert(alert.alertId)}>{alert.scope === 'plant' ? t('plant') : alert.deviceId}</a> {explanationOf(alert)}
         </p>
         <p class="meta">{factsOf(alert, nowMs).join(' · ')}</p>
       </div>

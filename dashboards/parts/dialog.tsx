@@ -1,6 +1,6 @@
 /** A question to the person at the page: the browser's own modal dialog, which keeps focus and closes on Escape. */
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import { t } from '../texts/texts.ts'
 
 export type DialogProps = {
@@ -13,7 +13,8 @@ export type DialogProps = {
 
 export function Dialog({ title, confirm, onConfirm, onClose, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null)
-  useEffect(() => {
+  // Before the next key arrives: what is typed at once belongs into the dialog.
+  useLayoutEffect(() => {
     element.current?.showModal()
     element.current?.querySelector<HTMLElement>('input, textarea, select')?.focus()
   }, [])

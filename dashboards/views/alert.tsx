@@ -29,7 +29,7 @@ export function AlertPage({ alertId }: { alertId: string }) {
     <main>
       <section class="panel" data-priority={alert.priority}>
         <h1>
-          <Priority level={alert.priority} /> {alert.deviceId === '' ? t('plant') : alert.deviceId}
+          <Priority level={alert.priority} /> {alert.scope === 'plant' ? t('plant') : alert.deviceId}
           {alert.signalName === '' ? '' : `: ${alert.signalName}`}
         </h1>
         <p>{explanationOf(alert)}</p>
@@ -235,7 +235,7 @@ function Why({ alert }: { alert: AlertDetail }) {
 
 function Explain({ alertId }: { alertId: string }) {
   const [isAsked, setAsked] = useState(false)
-  const { data } = useLive<AlertExplanation>(isAsked ? `alerts/${alertId}/explain` : undefined, 3_600_000)
+  const { data, problem } = useLive<AlertExplanation>(isAsked ? `alerts/${alertId}/explain` : undefined, 3_600_000)
   return (
     <p>
       {data ? (
@@ -245,6 +245,7 @@ function Explain({ alertId }: { alertId: string }) {
           {t('explain')}
         </button>
       )}
+      {problem}
     </p>
   )
 }

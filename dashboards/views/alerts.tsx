@@ -7,7 +7,7 @@ import { addressOf, go } from '../navigation.ts'
 import { actionWords, Outcome, useActions } from '../parts/alert-actions.tsx'
 import type { ActionName } from '../parts/alert-actions.tsx'
 import { AlertRow } from '../parts/alert-row.tsx'
-import { formatClock } from '../parts/format.ts'
+import { formatClock, formatCount } from '../parts/format.ts'
 import { VirtualList } from '../parts/virtual-list.tsx'
 import { preferences } from '../preferences.ts'
 import { t } from '../texts/texts.ts'
@@ -35,7 +35,7 @@ export function AlertsPage({ openFeed }: { openFeed: Feed }) {
         {standings.map((name) => (
           <button key={name} type="button" aria-pressed={name === standing} onClick={() => setStanding(name)}>
             {t(`standing.${name}`)}
-            {name === 'open' && openFeed.data ? ` (${openFeed.data.length})` : ''}
+            {name === 'open' && openFeed.data ? ` (${formatCount(openFeed.data.length)})` : ''}
           </button>
         ))}
       </div>
@@ -144,7 +144,7 @@ function Worklist({ feed, standing }: { feed: Feed; standing: Shown }) {
       </div>
       <div class="toolbar" role="group" tabIndex={0} aria-label={t('selected', { count: chosen.length })}>
         <span class="count" aria-live="polite">
-          {chosen.length > 0 ? t('selected', { count: chosen.length }) : t('alertCount', { count: shown.length })}
+          {chosen.length > 0 ? t('selected', { count: chosen.length }) : t('alertCount', { count: formatCount(shown.length) })}
         </span>
         {actionsIn[standing].map((action) => (
           <button key={action} type="button" disabled={meant.length === 0 || isBusy} onClick={() => act(action)}>

@@ -63,8 +63,9 @@ export async function startStaticSite({
     const path = requestUrl(request)?.pathname
     if (path === undefined) return void response.writeHead(400).end()
     if (handleApi(request, response)) return
-    // Paths without an extension are the page's own addresses.
-    const asset = assets.get(extname(path) === '' ? '/index.html' : path)
+    // Files lie at the root; deeper paths, and those without an extension, are the page's own addresses.
+    const isAddress = extname(path) === '' || path.indexOf('/', 1) > 0
+    const asset = assets.get(path) ?? (isAddress ? assets.get('/index.html') : undefined)
     if (!asset) return void response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n')
     if (request.method !== 'GET' && request.method !== 'HEAD') return void response.writeHead(405).end()
     const headers = { 'content-type': asset.type, etag: asset.etag, 'cache-control': 'no-cache', vary: 'accept-encoding' }

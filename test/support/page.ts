@@ -16,6 +16,8 @@ export async function openPage(browser: Browser, product: Product, path: string,
     ...contextOptions,
   })
   const page = await context.newPage()
+  // Sooner than a test ends: what was waited for stands in the failure.
+  page.setDefaultTimeout(8_000)
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(error.message))
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))

@@ -35,7 +35,7 @@ export function pagerDutyEvent({ transition, thread, alert, subject, text, pageU
     payload: {
       // 1,024 characters are taken.
       summary: subject.slice(0, 1_024),
-      source: alert.deviceId === '' ? 'plant' : alert.deviceId,
+      source: alert.deviceId,
       severity: severities[alert.priority],
       timestamp: new Date(alert.raisedAtMs).toISOString(),
       custom_details: { text, evidence: factsOf(alert).evidence },
