@@ -77,25 +77,30 @@ function whole({ name, scope }: Node, silent: readonly HeardDevice[], lastSeenMs
   return { name, scope, modelId: '', lastSeenMs, afterMs, deviceIds: silent.map(({ deviceId }) => deviceId) }
 }
 
-/** Plant, sites, gateways, devices; what has no site or no gateway hangs one higher. */
+/** Plant, sites, gateways, devices; what has no site or no gateway hangs one higher, as does a gateway of several sites. */
 function plantTree(devices: readonly HeardDevice[]): Node {
-  const inGroups = (members: readonly HeardDevice[], key: 'site' | 'gatewayId', below: (node: HeardDevice[]) => Node[]): Node[] => {
-    const groups = new Map<string, HeardDevice[]>()
-    const alone: Node[] = []
-    for (const device of members) {
-      if (device[key] === '') alone.push(leaf(device))
-      else groups.set(device[key], [...(groups.get(device[key]) ?? []), device])
-    }
-    const scope = key === 'site' ? ('site' as const) : ('gateway' as const)
-    return [...[...groups].map(([name, group]) => ({ name, scope, devices: group, children: below(group) })), ...alone]
-  }
   const leaf = (device: HeardDevice): Node => ({ name: device.deviceId, scope: undefined, devices: [device], children: [] })
-  const gateways = (members: readonly HeardDevice[]) => inGroups(members, 'gatewayId', (group) => group.map(leaf))
-  const bySite = inGroups(devices, 'site', gateways)
-  // Devices without a site may still share a gateway.
-  const sites = bySite.filter(({ scope }) => scope === 'site')
-  const homeless = gateways(devices.filter(({ site }) => site === ''))
-  return { name: 'plant', scope: 'plant', devices: [...devices], children: [...sites, ...homeless] }
+  const underGateways = [...groupsOf(devices, ({ gatewayId }) => gatewayId)].flatMap(([gatewayId, group]) => {
+    const sites = new Set(group.map(({ site }) => site))
+    const nodes: Node[] =
+      gatewayId === '' ? group.map(leaf) : [{ name: gatewayId, scope: 'gateway', devices: group, children: group.map(leaf) }]
+    return nodes.map((node) => ({ node, site: gatewayId === '' ? node.devices[0]!.site : sites.size === 1 ? group[0]!.site : '' }))
+  })
+  const children = [...groupsOf(underGateways, ({ site }) => site)].flatMap(([site, members]): Node[] => {
+    const nodes = members.map(({ node }) => node)
+    return site === '' ? nodes : [{ name: site, scope: 'site', devices: nodes.flatMap((node) => node.devices), children: nodes }]
+  })
+  return { name: 'plant', scope: 'plant', devices: [...devices], children }
+}
+
+function groupsOf<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>()
+  for (const item of items) {
+    const group = groups.get(keyOf(item))
+    if (group) group.push(item)
+    else groups.set(keyOf(item), [item])
+  }
+  return groups
 }
 
 /** One alert a silence: the same last message gives the same id. */

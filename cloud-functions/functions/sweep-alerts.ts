@@ -8,6 +8,9 @@ import { recentlyTouchedAlerts } from '../store/alert-store.ts'
 /** A hint that has not been acted on within this time is lost. Wider than any pause between two sweeps. */
 const lookBackMs = 15 * 60_000
 
+/** How each of them was when it was settled here last: in a flood most have not changed since. */
+let settled: ReadonlyMap<string, string> = new Map()
+
 app.timer('sweep-alerts', {
   schedule: '*/10 * * * * *',
   handler: async () => {
@@ -15,6 +18,8 @@ app.timer('sweep-alerts', {
     const nowMs = Date.now()
     const silent = await watchSilence(desk.tables, nowMs)
     const touched = await recentlyTouchedAlerts(desk.tables, nowMs - lookBackMs)
-    await sweepAlerts(desk, new Set([...silent, ...touched]), nowMs)
+    const grown = [...touched].filter(([alertId, mark]) => settled.get(alertId) !== mark).map(([alertId]) => alertId)
+    await sweepAlerts(desk, new Set([...silent, ...grown]), nowMs)
+    settled = touched
   },
 })

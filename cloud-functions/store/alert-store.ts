@@ -78,14 +78,19 @@ export async function eventsBetween(
   return events.sort((a, b) => a.atMs - b.atMs)
 }
 
-/** Ids of alerts whose history was touched since `sinceMs`, store time: what a lost queue message would have announced. */
-export async function recentlyTouchedAlerts(tables: Tables, sinceMs: number): Promise<Set<string>> {
-  const alertIds = new Set<string>()
+/**
+ * Alerts whose history was touched since `sinceMs`, store time: what a lost queue message would have announced. Each with
+ * a text that is another one when more has happened.
+ */
+export async function recentlyTouchedAlerts(tables: Tables, sinceMs: number): Promise<Map<string, string>> {
+  const touched = new Map<string, { events: number; newest: string }>()
   const filter = `Timestamp ge datetime'${new Date(sinceMs).toISOString()}'`
-  for await (const row of tables.alertEvents.listEntities({ queryOptions: { filter, select: ['PartitionKey'] } })) {
-    if (row.partitionKey) alertIds.add(row.partitionKey)
+  for await (const row of tables.alertEvents.listEntities({ queryOptions: { filter, select: ['PartitionKey', 'RowKey'] } })) {
+    const { partitionKey = '', rowKey = '' } = row
+    const known = touched.get(partitionKey) ?? { events: 0, newest: '' }
+    touched.set(partitionKey, { events: known.events + 1, newest: rowKey > known.newest ? rowKey : known.newest })
   }
-  return alertIds
+  return new Map([...touched].map(([alertId, { events, newest }]) => [alertId, `${events} ${newest}`]))
 }
 
 export type StoredAlert = { readonly alert: Alert; readonly events: number; readonly etag: string }

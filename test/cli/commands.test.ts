@@ -14,7 +14,7 @@ let folder: string
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'cli-'))))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const commands = ['start', 'cloud', 'simulate', 'agent', 'edge', 'functions', 'replay', 'detect', 'doctor']
+const commands = ['start', 'cloud', 'simulate', 'agent', 'edge', 'functions', 'replay', 'detect', 'rebuild', 'sign-in', 'doctor']
 
 describe('help', () => {
   test('every command has it, and the list names them all', async () => {

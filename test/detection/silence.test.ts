@@ -58,6 +58,14 @@ describe('silence', () => {
     // With one gateway in it, the gateway says more than the site.
     expect(silent([...behind('gateway-1', 3, 70_000, 'north'), ...behind('gateway-3', 3, 0, 'south')])).toEqual(['gateway gateway-1'])
   })
+  test('of a gateway that serves two sites is one silence', () => {
+    const shared = [
+      ...behind('gateway-1', 3, 70_000, 'north'),
+      ...behind('gateway-1', 3, 70_000, 'south').map((one) => ({ ...one, deviceId: `s-${one.deviceId}` })),
+    ]
+    const alive = [device('a', 0, { site: 'north' }), device('b', 0, { site: 'south' })]
+    expect(silent([...shared, ...alive])).toEqual(['gateway gateway-1'])
+  })
   test('has one name for one silence, and evidence that says how long', () => {
     const [part] = silentParts([device('a', 90_000), device('b', 0)], 0, nowMs)
     expect(silenceAlertId(part!)).toBe(silenceAlertId({ ...part! }))

@@ -1,4 +1,5 @@
 /** An operator's shift on the running product: by clicks and by keyboard, live, in a storm, with a cut line, and under attack. */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { QueueServiceClient } from '@azure/storage-queue'
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
@@ -9,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { acknowledgeCode } from '../../cloud-functions/alerting/message-links.ts'
 import { signInCode } from '../../cloud-functions/api/identity.ts'
 import { alertRow, appendEvent } from '../../cloud-functions/store/alert-store.ts'
+import { outboxOf, updateOutbox } from '../../cloud-functions/store/outbox-store.ts'
 import { intoTransactions, openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
 import { AlertDetail, AlertItems, AlertList, DeadLetterList, DeviceView, Kpis, liveHub } from '../../contract/api.ts'
@@ -332,6 +334,23 @@ describe('the API', () => {
     const text = await (await fetch(`${product.url}/api/v1/metrics`)).text()
     expect(text).toMatch(/^millwright_readings\{outcome="unexplained"\} 0$/m)
     expect(Number(/^millwright_alerts_unacknowledged (\d+)$/m.exec(text)?.[1])).toBeGreaterThan(0)
+    // And nothing that the dashboard of Grafana asks for is missing.
+    const dashboard = readFileSync(join(root, 'docs', 'grafana', 'millwright.json'), 'utf8')
+    const asked = new Set([...dashboard.matchAll(/millwright_\w+/g)].map(([name]) => name))
+    expect(asked.size).toBeGreaterThan(4)
+    for (const name of asked) expect(text).toContain(`\n# TYPE ${name} `.trim())
+  })
+
+  test('a message that was given up is sent again under its id, by a click', async () => {
+    const alertId = await raise()
+    const message = await eventually(async () => (await outboxOf(tables, alertId)).find(({ status }) => status === 'delivered'))
+    await updateOutbox(tables, message, { status: 'given-up', lastError: 'nobody was there' })
+    const { page, close } = await openPage(browser, product, '/pipeline')
+    await page.getByText('nobody was there').waitFor()
+    await page.getByRole('button', { name: 'Send again' }).click()
+    await page.getByText('nobody was there').waitFor({ state: 'detached' })
+    expect((await detail(alertId)).deliveries[0]).toMatchObject({ status: 'delivered', lastError: '' })
+    await close()
   })
 
   test('a message that was set aside is mended and sent again, once', async () => {
