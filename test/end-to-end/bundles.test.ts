@@ -91,10 +91,10 @@ describe('the functions bundle', () => {
     )
     expect(triggers).toMatchObject({
       'ingest-telemetry': 'eventHubTrigger',
-      'project-alerts': 'queueTrigger',
+      'settle-alerts': 'queueTrigger',
       'sweep-alerts': 'timerTrigger',
       alerts: 'httpTrigger',
-      acknowledge: 'httpTrigger',
+      'acknowledge-alert': 'httpTrigger',
     })
     const timer = worker.functions.find(({ name }) => name === 'sweep-alerts')!
     const attempt = worker.invoke('sweep-alerts', {

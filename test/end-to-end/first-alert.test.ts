@@ -197,7 +197,7 @@ describe('from one command to the first alert', () => {
     const { page, problems } = await openPage('/')
     await page.locator('.alert a', { hasText: 'pump-002' }).click()
     await page.getByText('Stop the pump, check bearing and coupling').waitFor()
-    await page.locator('.plot canvas').waitFor()
+    await page.locator('.plot canvas').first().waitFor()
     await page.getByLabel('Note').fill('Bearing noise confirmed')
     await page.getByRole('button', { name: 'Acknowledge' }).click()
     await page.getByText('Acknowledged by operator: “Bearing noise confirmed”').waitFor()
