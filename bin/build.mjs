@@ -95,6 +95,7 @@ export async function build() {
     ['cloud-functions/host.json', 'functions/host.json'],
     ['dashboards/index.html', 'dashboards/index.html'],
     ['dashboards/icon.svg', 'dashboards/icon.svg'],
+    ['dashboards/staticwebapp.config.json', 'dashboards/staticwebapp.config.json'],
     ['infra/edge/Dockerfile', 'infra/Dockerfile'],
     ['infra/systemd/millwright-agent.service', 'infra/millwright-agent.service'],
   ]

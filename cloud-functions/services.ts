@@ -6,6 +6,7 @@ import { pagerDutyChannel } from './alerting/channels/pagerduty.ts'
 import { teamsChannel } from './alerting/channels/teams.ts'
 import { webhookChannel } from './alerting/channels/webhook.ts'
 import { placeFinder } from './alerting/topology.ts'
+import { eventHubsConnection, hubConnection, pubSubConnection, storageConnection } from './azure-connections.ts'
 import { openHubRest } from './api/hub-rest.ts'
 import type { HubRest } from './api/hub-rest.ts'
 import { alertItem } from './api/views.ts'
@@ -37,7 +38,7 @@ export function appSettings(): AppSettings {
 }
 
 export function appTables(): Promise<Tables> {
-  tables ??= openTables(appSettings().AzureWebJobsStorage).catch((error: unknown) => {
+  tables ??= openTables(storageConnection(appSettings())).catch((error: unknown) => {
     tables = undefined
     throw error
   })
@@ -45,7 +46,7 @@ export function appTables(): Promise<Tables> {
 }
 
 export function appFiles(): Promise<Files> {
-  files ??= openFiles(appSettings().AzureWebJobsStorage).catch((error: unknown) => {
+  files ??= openFiles(storageConnection(appSettings())).catch((error: unknown) => {
     files = undefined
     throw error
   })
@@ -54,15 +55,14 @@ export function appFiles(): Promise<Files> {
 
 /** Undefined where no live channel is set up. */
 export function appLive(): LiveChannel | undefined {
-  const { WEB_PUBSUB_CONNECTION } = appSettings()
-  if (WEB_PUBSUB_CONNECTION === undefined) return undefined
-  return (live ??= openLiveChannel(WEB_PUBSUB_CONNECTION, (text) => process.emitWarning(text)))
+  const connection = pubSubConnection(appSettings())
+  return connection === undefined ? undefined : (live ??= openLiveChannel(connection, (text) => process.emitWarning(text)))
 }
 
 export function appLogEnds(): LogEnds {
-  const { EventHubConnection, EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
+  const { EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
   return (logEnds ??= eventHubLogEnds({
-    connectionString: EventHubConnection,
+    connection: eventHubsConnection(appSettings()),
     eventHubName: EVENT_HUB_NAME,
     consumerGroup: REPLAY_CONSUMER_GROUP,
   }))
@@ -70,9 +70,8 @@ export function appLogEnds(): LogEnds {
 
 /** Undefined where the app may not speak to the hub. */
 export function appHub(): HubRest | undefined {
-  const { IOT_HUB_CONNECTION } = appSettings()
-  if (IOT_HUB_CONNECTION === undefined) return undefined
-  return (hub ??= openHubRest(IOT_HUB_CONNECTION, Date.now))
+  const connection = hubConnection(appSettings())
+  return connection === undefined ? undefined : (hub ??= openHubRest(connection, Date.now))
 }
 
 /** How old the plant's plan may be. */

@@ -15,21 +15,31 @@ const json = <Schema extends z.ZodType>(schema: Schema) =>
     })
     .pipe(schema)
 
+/** Asked even when other settings are wrong: every mistake is named at once. */
+const always = () => true
+
 const webAddress = z.url({ protocol: /^https?$/ })
 
 const AppSettings = z
   .object({
     /** Storage account of the tables and queues. The Functions host uses it for its checkpoints too. */
-    AzureWebJobsStorage: z.string().min(1),
+    AzureWebJobsStorage: z.string().min(1).optional(),
+    AzureWebJobsStorage__tableServiceUri: z.url().optional(),
+    AzureWebJobsStorage__blobServiceUri: z.url().optional(),
     /** Event Hub-compatible endpoint of the IoT Hub. */
-    EventHubConnection: z.string().min(1),
+    EventHubConnection: z.string().min(1).optional(),
+    EventHubConnection__fullyQualifiedNamespace: z.string().min(1).optional(),
     EVENT_HUB_NAME: z.string().min(1),
     /** Consumer group for reading the log again; not the trigger's. */
     REPLAY_CONSUMER_GROUP: z.string().min(1),
     /** Service connection string of the IoT Hub: twins are shown, and set-aside messages sent again, where it is set. */
     IOT_HUB_CONNECTION: z.string().min(1).optional(),
+    IOT_HUB_CONNECTION__hostName: z.string().min(1).optional(),
     /** Open pages are told live where it is set; they poll elsewhere. */
     WEB_PUBSUB_CONNECTION: z.string().min(1).optional(),
+    WEB_PUBSUB_CONNECTION__serviceUri: z.url().optional(),
+    /** Of several identities that the app has, the one it uses. */
+    AZURE_CLIENT_ID: z.uuid().optional(),
 
     SERVICE_DEPARTMENT_URL: webAddress,
     /** `whsec_…`, base64, as Standard Webhooks writes it. Signs what goes out and proves what comes in. */
@@ -61,6 +71,21 @@ const AppSettings = z
   .refine(({ SMTP_URL, MAIL_FROM, MAIL_TO }) => SMTP_URL === undefined || (MAIL_FROM !== undefined && MAIL_TO !== undefined), {
     message: 'mail needs MAIL_FROM and MAIL_TO, too',
     path: ['SMTP_URL'],
+  })
+  .refine(
+    (app) =>
+      app.AzureWebJobsStorage !== undefined ||
+      (app.AzureWebJobsStorage__tableServiceUri !== undefined && app.AzureWebJobsStorage__blobServiceUri !== undefined),
+    {
+      message: 'give a connection string, or AzureWebJobsStorage__tableServiceUri and AzureWebJobsStorage__blobServiceUri',
+      path: ['AzureWebJobsStorage'],
+      when: always,
+    },
+  )
+  .refine((app) => app.EventHubConnection !== undefined || app.EventHubConnection__fullyQualifiedNamespace !== undefined, {
+    message: 'give a connection string, or EventHubConnection__fullyQualifiedNamespace',
+    path: ['EventHubConnection'],
+    when: always,
   })
 export type AppSettings = z.infer<typeof AppSettings>
 

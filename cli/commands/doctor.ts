@@ -3,7 +3,9 @@ import https from 'node:https'
 import net from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import { whyNotReadable } from '../../cloud-functions/hot-path/log-consumer.ts'
 import { MalformedConnectionStringError, parseConnectionString } from '../../contract/connection.ts'
+import { consumerGroups } from '../../local-cloud/local-cloud.ts'
 import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
@@ -26,10 +28,11 @@ export const doctor: Command = {
   help: `usage: millwright doctor [--target CONNECTION.json] [--port N] [--json]
 
 Checks Node's version, the port of the page, the data folder, free disk space, the
-connection strings, whether the hub can be reached, and this computer's clock against
-the hub's. Exit code 1 when something is wrong.
+connection strings, whether the hub can be reached, this computer's clock against the
+hub's, and the consumer groups that the app reads by. Exit code 1 when something is wrong.
 
-  --target FILE    connection.json to check (default: that of \`npm start\`, if there is one)
+  --target FILE    connection.json to check (default: that of \`npm start\`, if there is one);
+                   azure takes the one that MILLWRIGHT_AZURE_CONNECTION names
   --port N         port of the page (PORT, or 7300)
   --json           one JSON object a finding
 `,
@@ -118,10 +121,19 @@ async function checkDisk(): Promise<Finding> {
   }
 }
 
+/** `azure` stands for the file that the contract suites use, too. */
+function fileOf(target: string | undefined): string {
+  if (target !== 'azure') return target ?? join(dataDirectory(), 'connection.json')
+  const file = process.env.MILLWRIGHT_AZURE_CONNECTION
+  if (!file)
+    throw new UsageError('--target azure needs MILLWRIGHT_AZURE_CONNECTION, the path of a connection.json that names a hub on Azure')
+  return file
+}
+
 async function checkConnection(file: string | undefined): Promise<Finding[]> {
   let target: Target
   try {
-    target = await readConnectionFile(file ?? join(dataDirectory(), 'connection.json'))
+    target = await readConnectionFile(fileOf(file))
   } catch (error) {
     // Before the first start there is none, and nothing is wrong with that.
     if (file === undefined) return [{ check: 'connection', ok: true, detail: 'no cloud has been started here yet' }]
@@ -133,7 +145,22 @@ async function checkConnection(file: string | undefined): Promise<Finding[]> {
     checkString('eventHub', eventHub, ['Endpoint', 'SharedAccessKeyName', 'SharedAccessKey', 'EntityPath'], undefined),
     checkString('storage', storage, ['AccountName', 'AccountKey'], 'accountkey'),
   ]
-  return strings[0]!.ok ? [...strings, ...(await checkHub(iotHub, target.ca))] : strings
+  const hub = strings[0]!.ok ? await checkHub(iotHub, target.ca) : []
+  const groups = strings[1]!.ok && hub.every(({ ok }) => ok) ? await checkConsumerGroups(eventHub) : []
+  return [...strings, ...hub, ...groups]
+}
+
+/** The trigger and the replay read the log each by a consumer group of its own. */
+async function checkConsumerGroups(eventHub: string): Promise<Finding[]> {
+  const eventHubName = parseConnectionString(eventHub, ['EntityPath']).get('entitypath')!
+  return Promise.all(
+    Object.values(consumerGroups).map(async (consumerGroup) => {
+      const check = `group ${consumerGroup}`
+      const why = await whyNotReadable({ connection: eventHub, eventHubName, consumerGroup }, limits.connectMs)
+      const remedy = `az iot hub consumer-group create --hub-name HUB --name ${consumerGroup}; behind a route: az eventhubs eventhub consumer-group create`
+      return { check, ok: why === undefined, detail: why === undefined ? 'can be read' : `cannot be read: ${why}. Make it: ${remedy}` }
+    }),
+  )
 }
 
 function checkString(name: string, text: string, required: readonly string[], base64Field: string | undefined): Finding {

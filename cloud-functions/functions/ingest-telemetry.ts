@@ -3,6 +3,7 @@ import { app, output } from '@azure/functions'
 import type { EventHubFunctionOptions, InvocationContext } from '@azure/functions'
 import type { LiveDevice } from '../../contract/api.ts'
 import { signalCondition } from '../../detection/device-watch.ts'
+import { eventHubsConnection } from '../azure-connections.ts'
 import { zlibCompression } from '../hot-path/compression.ts'
 import type { DeviceState } from '../hot-path/device-state.ts'
 import { eventHubLogReader } from '../hot-path/log-reader.ts'
@@ -18,9 +19,9 @@ async function ownerOf(partitionId: string, context: InvocationContext): Promise
   const known = owners.get(partitionId)
   if (known) return known
   const tables = await appTables()
-  const { EventHubConnection, EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
+  const { EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
   const readLog = eventHubLogReader({
-    connectionString: EventHubConnection,
+    connection: eventHubsConnection(appSettings()),
     eventHubName: EVENT_HUB_NAME,
     consumerGroup: REPLAY_CONSUMER_GROUP,
   })

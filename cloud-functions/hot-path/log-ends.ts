@@ -1,16 +1,19 @@
 /** Where the log ends, by partition: how far behind the app is. One client a worker, kept while it works. */
-import { EventHubConsumerClient, RetryMode } from '@azure/event-hubs'
+import { RetryMode } from '@azure/event-hubs'
+import type { EventHubConsumerClient } from '@azure/event-hubs'
+import { openConsumer } from './log-consumer.ts'
+import type { LogOptions } from './log-consumer.ts'
 
 export type LogEnd = { readonly partitionId: string; readonly lastSequence: number; readonly lastEnqueuedMs: number | null }
 export type LogEnds = { read(): Promise<LogEnd[]> }
 
 const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetryDelayInMs: 2_000, maxRetries: 1, timeoutInMs: 5_000 }
 
-export function eventHubLogEnds(options: { connectionString: string; eventHubName: string; consumerGroup: string }): LogEnds {
+export function eventHubLogEnds(options: LogOptions): LogEnds {
   let client: EventHubConsumerClient | undefined
   return {
     async read() {
-      client ??= new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName, { retryOptions })
+      client ??= openConsumer(options, retryOptions)
       const open = client
       try {
         const partitionIds = await open.getPartitionIds()

@@ -1,7 +1,9 @@
 /** Reads a stretch of a partition's log again, by the Event Hubs client: how state is rebuilt after a crash or a move. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { EventHubConsumerClient, RetryMode, earliestEventPosition } from '@azure/event-hubs'
+import { RetryMode, earliestEventPosition } from '@azure/event-hubs'
 import type { LoggedMessage } from './fold.ts'
+import { openConsumer } from './log-consumer.ts'
+import type { LogOptions } from './log-consumer.ts'
 import { messageFromEvent } from './logged-message.ts'
 
 /**
@@ -19,9 +21,9 @@ const closeMsMax = 2_000
 const retryOptions = { mode: RetryMode.Exponential, retryDelayInMs: 250, maxRetryDelayInMs: 5_000, maxRetries: 4 }
 
 /** @param consumerGroup one of its own: the trigger's readers hold the others with an epoch */
-export function eventHubLogReader(options: { connectionString: string; eventHubName: string; consumerGroup: string }): LogReader {
+export function eventHubLogReader(options: LogOptions): LogReader {
   return async ({ partitionId, afterSequence, beforeSequence }, onMessages) => {
-    const client = new EventHubConsumerClient(options.consumerGroup, options.connectionString, options.eventHubName, { retryOptions })
+    const client = openConsumer(options, retryOptions)
     try {
       await new Promise<void>((resolve, reject) => {
         let heardAt = Date.now()

@@ -2,6 +2,7 @@
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
 import { liveGroups, liveHub } from '../../contract/api.ts'
 import type { LiveMessage } from '../../contract/api.ts'
+import type { PubSubConnection } from '../azure-connections.ts'
 
 export type LiveChannel = {
   /** Never throws; a page that misses it learns by asking. */
@@ -16,11 +17,12 @@ const askEveryMs = 5_000
 const accessMinutes = 60
 
 /** @param warn told once while it fails */
-export function openLiveChannel(connectionString: string, warn: (text: string) => void): LiveChannel {
-  const client = new WebPubSubServiceClient(connectionString, liveHub, {
-    allowInsecureConnection: /Endpoint=http:/i.test(connectionString),
-    retryOptions: { maxRetries: 1, retryDelayInMs: 200 },
-  })
+export function openLiveChannel(connection: PubSubConnection, warn: (text: string) => void): LiveChannel {
+  const retryOptions = { maxRetries: 1, retryDelayInMs: 200 }
+  const client =
+    typeof connection === 'string'
+      ? new WebPubSubServiceClient(connection, liveHub, { allowInsecureConnection: /Endpoint=http:/i.test(connection), retryOptions })
+      : new WebPubSubServiceClient(connection.endpoint, connection.credential, liveHub, { retryOptions })
   let isFailing = false
   let known = { askedMs: 0, isThere: false }
   const worked = () => (isFailing = false)

@@ -1,15 +1,22 @@
 /** Blobs of the analytics store: finished exports, and the raw readings of the cold path. */
 import { BlobServiceClient } from '@azure/storage-blob'
 import type { ContainerClient } from '@azure/storage-blob'
+import type { StorageConnection } from '../azure-connections.ts'
 import { contentTypes, parquetOf, textHeader, textRow } from './row-formats.ts'
 import type { RowFormat } from './row-formats.ts'
 import type { ReadingRow } from './reading-rows.ts'
 
 export type Files = { readonly exports: ContainerClient; readonly archive: ContainerClient }
 
-export async function openFiles(connectionString: string): Promise<Files> {
-  const service = BlobServiceClient.fromConnectionString(connectionString)
-  const files: Files = { exports: service.getContainerClient('exports'), archive: service.getContainerClient('readings-archive') }
+export const containerNames = { exports: 'exports', archive: 'readings-archive' } as const
+
+export async function openFiles(storage: StorageConnection): Promise<Files> {
+  const service =
+    typeof storage === 'string'
+      ? BlobServiceClient.fromConnectionString(storage)
+      : new BlobServiceClient(storage.blobsUrl, storage.credential)
+  const { exports, archive } = containerNames
+  const files: Files = { exports: service.getContainerClient(exports), archive: service.getContainerClient(archive) }
   await Promise.all(Object.values(files).map((container: ContainerClient) => container.createIfNotExists()))
   return files
 }

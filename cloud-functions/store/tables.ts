@@ -1,8 +1,9 @@
 /** The analytics store's tables: opened once a process, created when first needed. */
 import { RestError, TableClient, TableServiceClient } from '@azure/data-tables'
 import type { TransactionAction } from '@azure/data-tables'
+import type { StorageConnection } from '../azure-connections.ts'
 
-const tableNames = [
+export const tableNames = [
   'latest',
   'readings',
   'rollups',
@@ -22,15 +23,19 @@ export type Tables = Readonly<Record<TableName, TableClient>>
 /** Short: whoever calls tries again with what is true by then, and must not wait for a store that is long back. */
 const retryOptions = { maxRetries: 4, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 }
 
-/** @param connectionString a storage account's, or Azurite's with its table endpoint over http */
-export async function openTables(connectionString: string): Promise<Tables> {
-  const options = { allowInsecureConnection: /TableEndpoint=http:/i.test(connectionString), retryOptions }
-  const service = TableServiceClient.fromConnectionString(connectionString, options)
+/** @param storage a storage account's connection string, Azurite's with its table endpoint over http, or an identity */
+export async function openTables(storage: StorageConnection): Promise<Tables> {
+  const isString = typeof storage === 'string'
+  const options = { allowInsecureConnection: isString && /TableEndpoint=http:/i.test(storage), retryOptions }
+  const service = isString
+    ? TableServiceClient.fromConnectionString(storage, options)
+    : new TableServiceClient(storage.tablesUrl, storage.credential, options)
+  const open = (name: TableName) =>
+    isString
+      ? TableClient.fromConnectionString(storage, name, options)
+      : new TableClient(storage.tablesUrl, name, storage.credential, options)
   await Promise.all(tableNames.map((name) => service.createTable(name)))
-  return Object.fromEntries(tableNames.map((name) => [name, TableClient.fromConnectionString(connectionString, name, options)])) as Record<
-    TableName,
-    TableClient
-  >
+  return Object.fromEntries(tableNames.map((name) => [name, open(name)])) as Record<TableName, TableClient>
 }
 
 /** One transaction takes 100 rows of one partition key and 4 MiB. */

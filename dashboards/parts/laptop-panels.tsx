@@ -1,7 +1,7 @@
 /** What only the laptop has: switches that break its cloud, the truth about its simulated faults, and what Azure would ask. */
 import { useRef, useState } from 'preact/hooks'
 import type { AlertItems, DeviceView } from '../../contract/api.ts'
-import { yearlyCost } from '../azure-costs.ts'
+import { yearlyCost } from '../../contract/azure-costs.ts'
 import { post, useLive } from '../live.ts'
 import { scoreOf } from '../scoreboard.ts'
 import type { Label } from '../scoreboard.ts'

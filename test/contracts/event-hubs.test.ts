@@ -4,6 +4,8 @@ import type { EventPosition, ReceivedEventData } from '@azure/event-hubs'
 import { BlobCheckpointStore } from '@azure/eventhubs-checkpointstore-blob'
 import { ContainerClient } from '@azure/storage-blob'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { whyNotReadable } from '../../cloud-functions/hot-path/log-consumer.ts'
+import { builtInEventHub, consumerGroups } from '../../local-cloud/local-cloud.ts'
 import { cloudForTests, onAzure } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
 import { eventually } from '../support/eventually.ts'
@@ -169,5 +171,19 @@ describe('load balancing', () => {
     await eventually(() => high.isReading() || undefined)
     await eventually(() => (errors.includes('1 ReceiverDisconnectedError') ? true : undefined))
     await Promise.all([low.close(), high.close()])
+  })
+})
+
+describe('doctor’s question', () => {
+  test('whether a consumer group is there is answered for those that are, taken or not, and for one that is not', async () => {
+    const ask = (consumerGroup: string) =>
+      whyNotReadable({ connection: cloud.connection.eventHub, eventHubName: builtInEventHub, consumerGroup }, 3_000)
+    expect(await ask(consumerGroups.replay)).toBeUndefined()
+    const owner = new EventHubConsumerClient(consumerGroups.trigger, cloud.connection.eventHub)
+    const taken = owner.subscribe('0', { processEvents: async () => {}, processError: async () => {} }, { ownerLevel: 1 })
+    expect(await ask(consumerGroups.trigger)).toBeUndefined()
+    await taken.close()
+    await owner.close()
+    expect(await ask('nobody')).toMatch(/nobody|not found/i)
   })
 })

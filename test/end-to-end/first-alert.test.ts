@@ -365,7 +365,7 @@ describe('the page for everybody', () => {
       const { alerts } = await product.get('alerts', AlertList.parse)
       for (const [view, path] of [
         ['overview', '/'],
-        ['alert', `/alerts/${alerts[0]!.alertId}`],
+        ['alert', `/alerts/${(alerts.find(({ deviceId }) => deviceId === 'pump-002') ?? alerts[0])!.alertId}`],
         ['device', '/devices/pump-002'],
         ['pipeline', '/pipeline'],
         ['alerts', '/alerts'],
@@ -449,6 +449,8 @@ describe('the process tree', () => {
       'storage',
       'hub',
       'clock',
+      'group functions',
+      'group replay',
     ])
   })
 
