@@ -15,6 +15,7 @@ import type { LogReader } from './log-reader.ts'
 const saveEveryMs = 2_000
 /** How old what a page shows may be. A row a device and batch would cost more than everything else together. */
 const showEveryMs = 500
+const showAgainMs = 5_000
 
 type Held = {
   readonly state: PartitionState
@@ -88,6 +89,13 @@ export class PartitionOwner {
     return written
   }
 
+  #showAll(): void {
+    const held = this.#held
+    if (!held) return
+    for (const deviceId of held.state.devices.keys()) held.unshown.add(deviceId)
+    this.#showLater()
+  }
+
   #showLater(): void {
     this.#timer ??= setTimeout(() => void this.show(), showEveryMs)
   }
@@ -112,7 +120,9 @@ export class PartitionOwner {
     const { state, etag, unreadable } = await loadPartition(tables, partitionId)
     if (unreadable.length > 0)
       warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
-    // What was applied and not shown before a crash is shown now.
+    // What was applied and not shown before a crash is shown now; and once more when an owner that does not know it has
+    // lost the partition has had the time to show the last it knew.
+    setTimeout(() => this.#showAll(), showAgainMs).unref()
     return { state, etag, savedMs: 0, unsaved: new Set(), unshown: new Set(state.devices.keys()) }
   }
 
