@@ -36,7 +36,7 @@ var tags = { 'azd-env-name': environmentName, application: 'millwright' }
 var sizes = {
   laptop: { hubSku: 'S1', hubUnits: 1, partitions: 4, throughputUnits: 1, throughputUnitsMax: 2, instancesMax: 40, pubSubSku: 'Free_F1' }
   thousand: { hubSku: 'S1', hubUnits: 1, partitions: 8, throughputUnits: 1, throughputUnitsMax: 4, instancesMax: 40, pubSubSku: 'Standard_S1' }
-  'hundred-thousand': { hubSku: 'S2', hubUnits: 4, partitions: 32, throughputUnits: 8, throughputUnitsMax: 20, instancesMax: 100, pubSubSku: 'Standard_S1' }
+  'hundred-thousand': { hubSku: 'S2', hubUnits: 6, partitions: 32, throughputUnits: 8, throughputUnitsMax: 20, instancesMax: 100, pubSubSku: 'Standard_S1' }
 }
 var chosen = sizes[size]
 
