@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { FilterSpec } from './filter-spec.ts'
+import { priorities } from './priorities.ts'
 import centrifugalPump from './models/centrifugal-pump.json' with { type: 'json' }
 import coldStore from './models/cold-store.json' with { type: 'json' }
 import computer from './models/computer.json' with { type: 'json' }
@@ -15,7 +16,7 @@ import machiningSpindle from './models/machining-spindle.json' with { type: 'jso
 import reciprocatingCompressor from './models/reciprocating-compressor.json' with { type: 'json' }
 import storageTank from './models/storage-tank.json' with { type: 'json' }
 
-export const Priority = z.enum(['critical', 'high', 'medium', 'low'])
+export const Priority = z.enum(priorities)
 export type Priority = z.infer<typeof Priority>
 
 /** Cause, consequence, action: what an operator must know beside the number. */

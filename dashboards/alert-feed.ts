@@ -4,6 +4,7 @@
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { AlertItem, AlertItems } from '../contract/api.ts'
+import { byPriority } from '../contract/priorities.ts'
 import { listen, useChannelState } from './live-channel.ts'
 import { useLive } from './live.ts'
 import type { Live } from './live.ts'
@@ -64,13 +65,7 @@ function merged(asked: readonly AlertItem[], told: ReadonlyMap<string, AlertItem
   return [...all.values()].filter((alert) => alert.standing === standing).sort(byUrgency)
 }
 
-const priorities = ['critical', 'high', 'medium', 'low']
-
 /** Unacknowledged first, then the graver, then the newer. */
 export function byUrgency(a: AlertItem, b: AlertItem): number {
-  return (
-    Number(a.acknowledged !== undefined) - Number(b.acknowledged !== undefined) ||
-    priorities.indexOf(a.priority) - priorities.indexOf(b.priority) ||
-    b.raisedAtMs - a.raisedAtMs
-  )
+  return Number(a.acknowledged !== undefined) - Number(b.acknowledged !== undefined) || byPriority(a, b) || b.raisedAtMs - a.raisedAtMs
 }

@@ -1,7 +1,6 @@
 /** Alerts in the order they are shown: an incident stands where its most urgent alert would, its other members below it. */
 import type { AlertItem } from '../contract/api.ts'
-
-const priorities = ['critical', 'high', 'medium', 'low']
+import { rankOf } from '../contract/priorities.ts'
 
 export type ShownAlert = { readonly alert: AlertItem; readonly isMember: boolean; readonly members: number }
 
@@ -21,7 +20,7 @@ export function grouped(alerts: readonly AlertItem[], isOpen: (incidentId: strin
     const members = incidents.get(incidentId)!
     const root = members.find(({ alertId }) => alertId === incidentId) ?? members[0]!
     // What is graver than its root may be a fault of its own: it is never hidden behind it.
-    const isGraver = ({ priority }: AlertItem) => priorities.indexOf(priority) < priorities.indexOf(root.priority)
+    const isGraver = ({ priority }: AlertItem) => rankOf(priority) < rankOf(root.priority)
     const others = members.filter((member) => member !== root && !isGraver(member))
     for (const { alertId } of members) told.add(alertId)
     shown.push({ alert: root, isMember: false, members: others.length })

@@ -15,9 +15,13 @@ export function scoreOf(labels: readonly Label[], alerts: readonly AlertItem[], 
   for (const { deviceId, kind, onset, end } of begun) {
     const fromMs = Date.parse(onset)
     const untilMs = Date.parse(end) + afterMs
-    const hits = alerts.filter((alert) => alert.deviceId === deviceId && alert.raisedAtMs >= fromMs && alert.raisedAtMs <= untilMs)
+    const hits = alerts.flatMap((alert) => {
+      // The fault may have brought an alert back that was there before.
+      const atMs = [alert.raisedAtMs, alert.activeSinceMs].find((ms) => ms >= fromMs && ms <= untilMs)
+      return alert.deviceId === deviceId && atMs !== undefined ? [{ alertId: alert.alertId, atMs }] : []
+    })
     for (const { alertId } of hits) explained.add(alertId)
-    const firstMs = Math.min(...hits.map(({ raisedAtMs }) => raisedAtMs))
+    const firstMs = Math.min(...hits.map(({ atMs }) => atMs))
     delays.set(kind, [...(delays.get(kind) ?? []), ...(hits.length > 0 ? [firstMs - fromMs] : [])])
     // A fault that has not ended may yet be found.
     if (hits.length === 0 && Date.parse(end) < nowMs) missed.set(kind, (missed.get(kind) ?? 0) + 1)

@@ -6,6 +6,7 @@
 import { episodesKept } from '../../contract/alert.ts'
 import type { Alert, AlertEvent, AlertState } from '../../contract/alert.ts'
 import { recordOf } from '../../contract/device-model.ts'
+import { rankOf } from '../../contract/priorities.ts'
 
 /** The alert a history amounts to; undefined while its beginning has not arrived, or when it belongs to another alert. */
 export function foldAlert(events: readonly AlertEvent[]): Alert | undefined {
@@ -107,7 +108,7 @@ function recurred(alert: Alert, event: Extract<AlertEvent, { kind: 'recurred' }>
   // Told again, it is the same episode.
   if (alert.episodesMs.includes(atMs)) return alert
   const wasOver = !isActive(alert)
-  const isWorse = priorityOrder.indexOf(priority) < priorityOrder.indexOf(alert.priority)
+  const isWorse = rankOf(priority) < rankOf(alert.priority)
   const kept = without(without(alert, 'recoveringSinceMs'), 'returnedAtMs')
   return {
     ...(wasOver || isWorse ? without(kept, 'acknowledged') : kept),
@@ -141,8 +142,6 @@ export function isActive({ returnedAtMs }: { readonly returnedAtMs?: number | un
 export function isRecovering({ recoveringSinceMs, returnedAtMs }: Pick<Alert, 'recoveringSinceMs' | 'returnedAtMs'>): boolean {
   return recoveringSinceMs !== undefined && returnedAtMs === undefined
 }
-
-export const priorityOrder = ['critical', 'high', 'medium', 'low']
 
 function stateOf(alert: Alert): AlertState {
   const isAcknowledged = alert.acknowledged !== undefined

@@ -1,11 +1,10 @@
 /** Sends what is due: one attempt each, the messages of an alert in their order, the next attempt after a growing pause. */
-import { readAlert, listAlerts } from '../store/alert-store.ts'
-import { appendEvent } from '../store/alert-store.ts'
+import { byPriority } from '../../contract/priorities.ts'
+import { appendEvent, listAlerts, readAlert } from '../store/alert-store.ts'
 import { messagesWith, outboxOf, updateOutbox } from '../store/outbox-store.ts'
 import type { OutboxMessage } from '../store/outbox-store.ts'
 import { openWorkOrder } from '../store/work-order-store.ts'
 import type { AlertDesk } from './alert-desk.ts'
-import { priorityOrder } from './alert-life.ts'
 import { PermanentDeliveryError } from './channels/channel.ts'
 import type { Notice, Receipt } from './channels/channel.ts'
 import { failureCodeOf } from './channels/webhook.ts'
@@ -109,7 +108,7 @@ async function digestNotice(
 ): Promise<Notice | undefined> {
   const sinceMs = Number.parseInt(common.thread.slice('flood-'.length), 36)
   const listed = await listAlerts(desk.tables, { sinceMs, standings: ['open'] })
-  listed.sort((a, b) => priorityOrder.indexOf(a.priority) - priorityOrder.indexOf(b.priority) || a.raisedAtMs - b.raisedAtMs)
+  listed.sort((a, b) => byPriority(a, b) || a.raisedAtMs - b.raisedAtMs)
   const gravest = listed[0] && (await readAlert(desk.tables, listed[0].alertId))?.alert
   if (!gravest) return undefined
   const pageUrl = `${desk.publicUrl}/alerts`

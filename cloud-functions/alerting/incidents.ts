@@ -5,7 +5,7 @@
  */
 import type { AlertEvent, AlertFacts } from '../../contract/alert.ts'
 import { standingOf } from '../../contract/alert.ts'
-import { priorityOrder } from './alert-life.ts'
+import { byPriority } from '../../contract/priorities.ts'
 import type { WhereItStands } from './topology.ts'
 
 export const incidentSettings = {
@@ -69,9 +69,6 @@ function stormEvents(alert: AlertFacts, others: readonly AlertFacts[], placeOf: 
 /** What was there first is the likelier cause; of what came at once, the graver. */
 export function probableRoot(members: readonly AlertFacts[]): AlertFacts {
   return members.toSorted(
-    (a, b) =>
-      a.evidence.firstSeenMs - b.evidence.firstSeenMs ||
-      priorityOrder.indexOf(a.priority) - priorityOrder.indexOf(b.priority) ||
-      (a.alertId < b.alertId ? -1 : 1),
+    (a, b) => a.evidence.firstSeenMs - b.evidence.firstSeenMs || byPriority(a, b) || (a.alertId < b.alertId ? -1 : 1),
   )[0]!
 }

@@ -5,7 +5,8 @@
 import { standingOf } from '../../contract/alert.ts'
 import type { Alert, AlertEvent } from '../../contract/alert.ts'
 import type { Priority } from '../../contract/device-model.ts'
-import { isActive, priorityOrder } from './alert-life.ts'
+import { rankOf } from '../../contract/priorities.ts'
+import { isActive } from './alert-life.ts'
 import type { Flood } from './flood.ts'
 import { floodSettings } from './flood.ts'
 import { peopleChannels } from './notification-policy.ts'
@@ -78,7 +79,7 @@ export function planMessages(alert: Alert, history: readonly AlertEvent[], conte
   }
   plan('raised', all)
   const firstPriority = history.find((event) => event.kind === 'raised')?.priority ?? priority
-  if (priorityOrder.indexOf(priority) < priorityOrder.indexOf(firstPriority)) plan(`escalated-${priority}`, all)
+  if (rankOf(priority) < rankOf(firstPriority)) plan(`escalated-${priority}`, all)
   if (alert.occurrences > 1 && !alert.acknowledged && isActive(alert) && !nuisanceOf(alert, nowMs).isChattering && wasClosedBefore(history))
     plan(`again-${alert.occurrences}`, peopleChannels)
   if (alert.acknowledged || !isActive(alert)) return messages
@@ -92,7 +93,7 @@ export function planMessages(alert: Alert, history: readonly AlertEvent[], conte
 
 /** What is critical, or graver than its root, speaks for itself: it may be a fault of its own. */
 function isToldByItsRoot({ priority }: Alert, rootPriority: Priority | undefined): boolean {
-  return rootPriority !== undefined && priority !== 'critical' && priorityOrder.indexOf(priority) >= priorityOrder.indexOf(rootPriority)
+  return rootPriority !== undefined && priority !== 'critical' && rankOf(priority) >= rankOf(rootPriority)
 }
 
 /** It came back after somebody had seen it off: who was told of its end is told of its return. */

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { AlertState } from '../../contract/alert.ts'
 import type { Standing } from '../../contract/alert.ts'
 import { AlertDetail, AlertExplanation, AlertItems, AlertList, AlertStateFilter, DeliveryList, Kpis } from '../../contract/api.ts'
+import { rankOf } from '../../contract/priorities.ts'
 import { floodNow } from '../alerting/flood.ts'
 import { kpisOf } from '../alerting/kpis.ts'
 import { AlertId, requireAlert } from '../api/alert-id.ts'
@@ -27,11 +28,9 @@ const AlertsQuery = PageQuery.extend({
   view: z.enum(['full', 'list']).default('full'),
 })
 
-const priorityOrder = ['critical', 'high', 'medium', 'low']
-
 /** Unacknowledged first, then the graver, then the newer: as one text that sorts. */
 function orderKey(alert: ListedAlert): string {
-  const rank = `${alert.acknowledged ? 1 : 0}${priorityOrder.indexOf(alert.priority)}`
+  const rank = `${alert.acknowledged ? 1 : 0}${rankOf(alert.priority)}`
   return `${rank}-${String(Number.MAX_SAFE_INTEGER - Math.round(alert.raisedAtMs)).padStart(16, '0')}-${alert.alertId}`
 }
 

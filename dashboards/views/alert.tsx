@@ -9,6 +9,7 @@ import { Deliveries, History } from '../parts/alert-history.tsx'
 import { AlertRow, explanationOf } from '../parts/alert-row.tsx'
 import { AroundOnset, EvidenceChart } from '../parts/evidence-chart.tsx'
 import { formatAmount, formatCount, formatNumber, formatSeverity } from '../parts/format.ts'
+import { Pending } from '../parts/pending.tsx'
 import { Priority } from '../parts/priority.tsx'
 import { Time } from '../parts/time.tsx'
 import { t } from '../texts/texts.ts'
@@ -17,13 +18,7 @@ import { useNow } from '../use-now.ts'
 export function AlertPage({ alertId }: { alertId: string }) {
   const { data: alert, problem, refresh } = useLive<AlertDetail>(`alerts/${encodeURIComponent(alertId)}`, 2_000)
   const nowMs = useNow(5_000)
-  if (!alert) {
-    return (
-      <main>
-        <p class="panel none">{problem ?? t('loading')}</p>
-      </main>
-    )
-  }
+  if (!alert) return <Pending problem={problem} />
   const { rationale, incident, earlier, affected, workOrder } = alert
   return (
     <main>

@@ -1,5 +1,6 @@
 /** The page that stays open through a shift: what needs somebody, worked by mouse, touch or keyboard. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { priorities } from '../../contract/priorities.ts'
 import type { Feed } from '../alert-feed.ts'
 import { useAlerts } from '../alert-feed.ts'
 import { grouped, matching } from '../alert-groups.ts'
@@ -24,7 +25,6 @@ const actionsIn: Record<Shown, readonly ActionName[]> = {
   pending: ['comment'],
   closed: ['reopen', 'comment'],
 }
-const priorities = ['critical', 'high', 'medium', 'low'] as const
 
 export function AlertsPage({ openFeed }: { openFeed: Feed }) {
   const [standing, setStanding] = useState<Shown>('open')

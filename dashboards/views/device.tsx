@@ -8,6 +8,7 @@ import { AlertRow } from '../parts/alert-row.tsx'
 import { Chart } from '../parts/chart.tsx'
 import { formatAmount, formatCount, formatNumber } from '../parts/format.ts'
 import { LedgerEquation } from '../parts/ledger.tsx'
+import { Pending } from '../parts/pending.tsx'
 import { Time } from '../parts/time.tsx'
 import { t } from '../texts/texts.ts'
 import { useNow } from '../use-now.ts'
@@ -27,13 +28,7 @@ export function DevicePage({ deviceId }: { deviceId: string }) {
   const told = useLiveDevices().get(deviceId)
   const [spanMs, setSpanMs] = useState<number>(spans[0].ms)
   const device = useMemo(() => data && withNewest(data, told), [data, told])
-  if (!device) {
-    return (
-      <main>
-        <p class="panel none">{problem ?? t('loading')}</p>
-      </main>
-    )
-  }
+  if (!device) return <Pending problem={problem} />
   return (
     <main>
       <section class="panel">

@@ -1,27 +1,22 @@
 /** How good the alarms are, by ISA-18.2: figures beside their targets, and who makes most of the noise. */
 import type { Kpis } from '../../contract/api.ts'
+import { priorities } from '../../contract/priorities.ts'
 import { useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
 import { formatAge, formatCount, formatNumber, formatShare } from '../parts/format.ts'
+import { Pending } from '../parts/pending.tsx'
 import { Priority } from '../parts/priority.tsx'
 import { Table } from '../parts/table.tsx'
 import { Time } from '../parts/time.tsx'
 import { t } from '../texts/texts.ts'
 
 const daysWanted = 30
-const priorities = ['critical', 'high', 'medium', 'low'] as const
 /** ISA-18.2-2016 §16: about 5 % high and critical together, 15 % medium, 80 % low. */
 const priorityTargets = { critical: '≤ 5 %', high: '≤ 5 %', medium: '≈ 15 %', low: '≈ 80 %' } as const
 
 export function KpiPage() {
   const { data, problem } = useLive<Kpis>('kpis', 10_000)
-  if (!data) {
-    return (
-      <main>
-        <p class="panel none">{problem ?? t('loading')}</p>
-      </main>
-    )
-  }
+  if (!data) return <Pending problem={problem} />
   return (
     <main>
       <section class="panel">

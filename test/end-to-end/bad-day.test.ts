@@ -1,13 +1,11 @@
 /** A bad day on the running product: a gateway that dies, a sensor that flaps; exactly the messages a person would want. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import mqtt from 'mqtt'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import { AlertDetail, AlertItems, DeviceList } from '../../contract/api.ts'
-import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
-import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { eventually } from '../support/eventually.ts'
+import { connectDevice } from '../support/mqtt-device.ts'
 import { newFolder, processTree, removeFolder, startProduct } from '../support/product.ts'
 import type { Product } from '../support/product.ts'
 import { pumpModel } from '../support/alerts.ts'
@@ -31,33 +29,19 @@ const ordersOf = (asset: string) =>
     .filter((line) => line.includes(`"asset":"${asset}"`))
 
 test('a sensor that flaps is one alert and one work order', async () => {
-  const { connection, ca } = product.connection()
-  const registry = new HubRegistry(connection.iotHub, ca)
-  const [device] = await registry.ensureDevices(['flapping'])
-  const [host, port] = registry.hubHost.split(':')
-  const client = await mqtt.connectAsync({
-    protocol: 'mqtts',
-    host: host!,
-    port: Number(port),
-    ca,
-    protocolVersion: 4,
-    clientId: 'flapping',
-    username: `${registry.hubHost}/flapping/?api-version=2021-04-12&model-id=${encodeURIComponent(pumpModel)}`,
-    password: sharedAccessSignature(`${registry.hubHost}/devices/flapping`, device!.key, Date.now() + 600_000),
-  })
+  const device = await connectDevice(product, 'flapping', pumpModel)
   let seq = 0
   const startMs = Date.now() - 600_000
   const send = async (value: number) => {
     seq++
-    const body = JSON.stringify({ vibrationMmPerS: value + 0.05 * Math.sin(seq), time: new Date(startMs + seq * 1_000).toISOString() })
-    await client.publishAsync('devices/flapping/messages/events/', body, { qos: 1 })
+    await device.send({ vibrationMmPerS: value + 0.05 * Math.sin(seq), time: new Date(startMs + seq * 1_000).toISOString() })
   }
   for (let reading = 0; reading < 120; reading++) await send(2)
   for (let episode = 0; episode < 4; episode++) {
     for (let reading = 0; reading < 15; reading++) await send(9)
     for (let reading = 0; reading < 30; reading++) await send(2)
   }
-  await client.endAsync()
+  await device.end()
   const alert = await eventually(
     async () => (await items('all')).find(({ deviceId, occurrences }) => deviceId === 'flapping' && occurrences >= 3),
     {

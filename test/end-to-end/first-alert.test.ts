@@ -4,8 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
 import { EventHubProducerClient } from '@azure/event-hubs'
-import mqtt from 'mqtt'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, BrowserContextOptions } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import {
   AlertDetail,
@@ -19,11 +18,10 @@ import {
   ReadingsView,
   SilenceExplanation,
 } from '../../contract/api.ts'
-import { signInCode } from '../../cloud-functions/api/identity.ts'
-import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
-import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { launch } from '../browser/chromium.ts'
 import { eventually } from '../support/eventually.ts'
+import { connectDevice } from '../support/mqtt-device.ts'
+import { openPage as openProductPage } from '../support/page.ts'
 import { listeningAddresses, newFolder, processTree, removeFolder, root, runCommand, startProduct } from '../support/product.ts'
 import type { Product } from '../support/product.ts'
 
@@ -51,25 +49,8 @@ afterAll(async () => {
 })
 
 /** A page of its own; every error in it fails the test that asked. */
-async function openPage(
-  path: string,
-  options: BrowserContextOptions = {},
-  { signedIn = true } = {},
-): Promise<{ page: Page; problems: string[] }> {
-  const context = await browser.newContext({
-    locale: 'en-GB',
-    timezoneId: 'Europe/Helsinki',
-    viewport: { width: 1280, height: 900 },
-    ...options,
-  })
-  const page = await context.newPage()
-  const problems: string[] = []
-  page.on('pageerror', (error) => problems.push(error.message))
-  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
-  if (signedIn) await page.goto(`${product.url}/api/v1/sign-in?code=${signInCode(product.operatorToken(), Date.now())}`)
-  if (path !== '/' || !signedIn) await page.goto(product.url + path)
-  return { page, problems }
-}
+const openPage = (path: string, options: BrowserContextOptions = {}, { signedIn = true } = {}) =>
+  openProductPage(browser, product, path, { ...options, ...(signedIn ? {} : { who: 'nobody' as const }) })
 
 describe('from one command to the first alert', () => {
   test('everything is ready in time, and at least 21 devices of many kinds report', async () => {
@@ -255,26 +236,13 @@ describe('from one command to the first alert', () => {
 
 describe('input that is bad', () => {
   test('is set aside with its reason, while neighbours go on', async () => {
-    const { connection, ca } = product.connection()
-    const registry = new HubRegistry(connection.iotHub, ca)
-    const [direct] = await registry.ensureDevices(['careless'])
-    const [host, port] = registry.hubHost.split(':')
-    const client = await mqtt.connectAsync({
-      protocol: 'mqtts',
-      host: host!,
-      port: Number(port),
-      ca,
-      protocolVersion: 4,
-      clientId: 'careless',
-      username: `${registry.hubHost}/careless/?api-version=2021-04-12`,
-      password: sharedAccessSignature(`${registry.hubHost}/devices/careless`, direct!.key, Date.now() + 60_000),
-    })
-    const send = (body: string) => client.publishAsync('devices/careless/messages/events/', body, { qos: 1 })
-    await send('this is not JSON')
-    await send('{"temperature": NaN}')
-    await send('{"name":"no number"}')
-    await send('{"temperature": 21}')
-    await client.endAsync()
+    const { connection } = product.connection()
+    const device = await connectDevice(product, 'careless')
+    await device.send('this is not JSON')
+    await device.send('{"temperature": NaN}')
+    await device.send('{"name":"no number"}')
+    await device.send('{"temperature": 21}')
+    await device.end()
     const producer = new EventHubProducerClient(connection.eventHub)
     await producer.sendBatch([{ body: { temperature: 21 } }])
     await producer.sendBatch([{ body: Buffer.alloc(300_000, 0x20), properties: {} }])

@@ -3,8 +3,6 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { QueueServiceClient } from '@azure/storage-queue'
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
-import mqtt from 'mqtt'
-import type { MqttClient } from 'mqtt'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { acknowledgeCode } from '../../cloud-functions/alerting/message-links.ts'
@@ -15,11 +13,10 @@ import { intoTransactions, openTables } from '../../cloud-functions/store/tables
 import type { Tables } from '../../cloud-functions/store/tables.ts'
 import { AlertDetail, AlertItems, AlertList, DeadLetterList, DeviceView, Kpis, liveHub } from '../../contract/api.ts'
 import type { AlertEvent } from '../../contract/alert.ts'
-import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
-import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { launch } from '../browser/chromium.ts'
 import { alertOf, idOf, raisedEvent } from '../support/alerts.ts'
 import { eventually } from '../support/eventually.ts'
+import { connectDevice } from '../support/mqtt-device.ts'
 import { openPage } from '../support/page.ts'
 import { newFolder, removeFolder, root, runCommand, startProduct } from '../support/product.ts'
 import type { Product } from '../support/product.ts'
@@ -194,16 +191,12 @@ describe('live', () => {
   }, 60_000)
 
   test('fifty live charts at two points a second leave the page its breath', async () => {
-    const device = await connectDevice('many-signals')
+    const device = await connectDevice(product, 'many-signals')
     const signals = Array.from({ length: 50 }, (_, index) => `signal${String(index).padStart(2, '0')}`)
     let turn = 0
     const timer = setInterval(() => {
       turn++
-      device.publish(
-        'devices/many-signals/messages/events/',
-        JSON.stringify(Object.fromEntries(signals.map((name, index) => [name, Math.sin((turn + index) / 5) * 10]))),
-        { qos: 1 },
-      )
+      void device.send(Object.fromEntries(signals.map((name, index) => [name, Math.sin((turn + index) / 5) * 10])))
     }, 500)
     try {
       await eventually(async () => ((await product.get('devices/many-signals', DeviceView.parse)).signals.length === 50 ? true : undefined))
@@ -230,27 +223,10 @@ describe('live', () => {
       await close()
     } finally {
       clearInterval(timer)
-      await device.endAsync()
+      await device.end()
     }
   }, 60_000)
 })
-
-async function connectDevice(deviceId: string): Promise<MqttClient> {
-  const { connection, ca } = product.connection()
-  const registry = new HubRegistry(connection.iotHub, ca)
-  const [device] = await registry.ensureDevices([deviceId])
-  const [host, port] = registry.hubHost.split(':')
-  return mqtt.connectAsync({
-    protocol: 'mqtts',
-    host: host!,
-    port: Number(port),
-    ca,
-    protocolVersion: 4,
-    clientId: deviceId,
-    username: `${registry.hubHost}/${deviceId}/?api-version=2021-04-12`,
-    password: sharedAccessSignature(`${registry.hubHost}/devices/${deviceId}`, device!.key, Date.now() + 600_000),
-  })
-}
 
 describe('the API', () => {
   test('describes itself: every reference leads somewhere, every address of the design is there', async () => {
@@ -354,9 +330,9 @@ describe('the API', () => {
   })
 
   test('a message that was set aside is mended and sent again, once', async () => {
-    const device = await connectDevice('clumsy')
-    await device.publishAsync('devices/clumsy/messages/events/', '{"temperature": 21', { qos: 1 })
-    await device.endAsync()
+    const device = await connectDevice(product, 'clumsy')
+    await device.send('{"temperature": 21')
+    await device.end()
     const letter = await eventually(async () =>
       (await product.get('dead-letters', DeadLetterList.parse)).deadLetters.find(({ deviceId }) => deviceId === 'clumsy'),
     )
@@ -473,9 +449,9 @@ describe('bad input', () => {
   const script = '<img src=x onerror="window.hacked=1">'
 
   test('names, comments and answers that are programs are shown as text', async () => {
-    const device = await connectDevice('crafty')
-    await device.publishAsync('devices/crafty/messages/events/', JSON.stringify({ [script]: 21 }), { qos: 1 })
-    await device.endAsync()
+    const device = await connectDevice(product, 'crafty')
+    await device.send({ [script]: 21 })
+    await device.end()
     const alertId = await raise({ deviceId: script, signal: script })
     await act(alertId, 'comment', { text: script })
     await act(alertId, 'assign', { to: script })
