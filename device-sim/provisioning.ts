@@ -9,7 +9,8 @@ import { z } from 'zod'
 import { sharedAccessSignature } from './device-credentials.ts'
 import { httpsRequest } from './https-request.ts'
 
-export type EnrolmentGroup = { readonly endpoint: string; readonly idScope: string; readonly groupKey: string }
+export type ProvisioningService = { readonly endpoint: string; readonly idScope: string }
+export type EnrolmentGroup = ProvisioningService & { readonly groupKey: string }
 export type ProvisionedDevice = { readonly deviceId: string; readonly hubHost: string; readonly key: string }
 
 /** The service refused, or did not assign a hub in time. `retryable` says whether trying again can help. */
@@ -41,6 +42,20 @@ export function deviceKeyOf(groupKey: string, registrationId: string): string {
   return createHmac('sha256', Buffer.from(groupKey, 'base64')).update(registrationId).digest('base64')
 }
 
+/** One device by a key of its own. @throws ProvisioningError */
+export async function provisionDevice(
+  service: ProvisioningService,
+  { deviceId, key }: { readonly deviceId: string; readonly key: string },
+  ca?: string,
+): Promise<ProvisionedDevice> {
+  const agent = new https.Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) })
+  try {
+    return await provision(service, deviceId, key, agent)
+  } finally {
+    agent.destroy()
+  }
+}
+
 /** @throws ProvisioningError */
 export async function provisionDevices(
   group: EnrolmentGroup,
@@ -53,7 +68,7 @@ export async function provisionDevices(
     const devices: ProvisionedDevice[] = []
     const worker = async () => {
       for (let index = waiting.shift(); index !== undefined; index = waiting.shift())
-        devices[index] = await provision(group, registrationIds[index]!, agent)
+        devices[index] = await provision(group, registrationIds[index]!, deviceKeyOf(group.groupKey, registrationIds[index]!), agent)
     }
     await Promise.all(Array.from({ length: socketsMax }, worker))
     return devices
@@ -63,11 +78,11 @@ export async function provisionDevices(
 }
 
 async function provision(
-  { endpoint, idScope, groupKey }: EnrolmentGroup,
+  { endpoint, idScope }: ProvisioningService,
   deviceId: string,
+  key: string,
   agent: https.Agent,
 ): Promise<ProvisionedDevice> {
-  const key = deviceKeyOf(groupKey, deviceId)
   const resource = `${idScope}/registrations/${deviceId}`
   const base = `https://${endpoint}/${idScope}/registrations/${encodeURIComponent(deviceId)}`
   const ask = async (method: string, path: string, body: string) => {

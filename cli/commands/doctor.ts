@@ -146,7 +146,7 @@ async function checkConnection(file: string | undefined): Promise<Finding[]> {
     checkString('storage', storage, ['AccountName', 'AccountKey'], 'accountkey'),
   ]
   const hub = strings[0]!.ok ? await checkHub(iotHub, target.ca) : []
-  const groups = strings[1]!.ok && hub.every(({ ok }) => ok) ? await checkConsumerGroups(eventHub) : []
+  const groups = strings[1]!.ok && hub.length > 0 && hub.every(({ ok }) => ok) ? await checkConsumerGroups(eventHub) : []
   return [...strings, ...hub, ...groups]
 }
 

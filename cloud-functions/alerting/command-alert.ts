@@ -1,5 +1,6 @@
 /** Carries a command out: decided on what is true, written only if nobody else has acted meanwhile, else decided again. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Alert } from '../../contract/alert.ts'
 import { appendAction, readEvents, readHead } from '../store/alert-store.ts'
 import { decide } from './alert-commands.ts'
@@ -8,7 +9,7 @@ import type { AlertDesk } from './alert-desk.ts'
 import { foldAlert } from './alert-life.ts'
 import { settleAlert } from './settle-alert.ts'
 
-const attemptsMax = 20
+const attemptsMax = 50
 
 export type CommandOptions = {
   readonly by: string
@@ -39,6 +40,7 @@ export async function commandAlert(desk: AlertDesk, alertId: string, command: Co
       const settled = await settleAlert(desk, alertId, nowMs)
       return settled ? { alert: settled } : 'unknown'
     }
+    await delay(attempt * 5 * desk.random())
   }
   throw new Error(`alert '${alertId}' was acted on by others ${attemptsMax} times in a row; trying again helps`)
 }

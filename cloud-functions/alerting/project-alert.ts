@@ -1,4 +1,5 @@
 /** Brings the alert row in line with the alert's history. Safe to run twice, or by two at once. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { standingOf } from '../../contract/alert.ts'
 import type { Alert, AlertEvent } from '../../contract/alert.ts'
 import { appendEvent, claimCondition, readAlert, readCondition, readEvents, writeAlert } from '../store/alert-store.ts'
@@ -7,7 +8,7 @@ import type { Tables } from '../store/tables.ts'
 import { dueEvents } from './alert-clock.ts'
 import { foldAlert } from './alert-life.ts'
 
-const attemptsMax = 8
+const attemptsMax = 50
 /** A condition that comes back so soon after its alert was closed opens the same alert again. */
 const reopenWithinMs = 15 * 60_000
 
@@ -48,6 +49,8 @@ export async function projectAlert(tables: Tables, alertId: string, nowMs: numbe
     if (stored?.events === version) return { alert, history, version, isChanged }
     if (await writeAlert(tables, alert, version, stored?.etag)) return { alert, history, version, isChanged: true }
     isChanged = true
+    // Many at once must not keep each other from getting through.
+    await delay(attempt * 5)
   }
   throw new Error(`alert '${alertId}' was written by others ${attemptsMax} times in a row; trying again helps`)
 }

@@ -1,10 +1,11 @@
 /** What is deployed starts from `dist/` alone, in a folder where nothing else is. */
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formatDeviceConnectionString } from '../../device-sim/device-credentials.ts'
+import { deviceKeyOf } from '../../device-sim/provisioning.ts'
 import { WorkerThread } from '../../local-cloud/functions-host/worker-thread.ts'
 import { cloudForTests } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
@@ -54,6 +55,46 @@ describe('the device bundle', () => {
     const { code, output } = await run(join(folder, 'device', 'agent.cjs'), settings, /"event":"started"/)
     expect([code, output]).toEqual([0, expect.stringContaining('memoryUsedPct')])
   })
+  test('enrols by the provisioning service with a key of its own', async () => {
+    const { dps } = cloud.connection
+    const settings = {
+      IOTHUB_DEVICE_SECURITY_TYPE: 'DPS',
+      IOTHUB_DEVICE_DPS_ENDPOINT: dps!.endpoint,
+      IOTHUB_DEVICE_DPS_ID_SCOPE: dps!.idScope,
+      IOTHUB_DEVICE_DPS_DEVICE_ID: 'alone-2',
+      IOTHUB_DEVICE_DPS_DEVICE_KEY: deviceKeyOf(dps!.groupKey, 'alone-2'),
+      IOTHUB_CA_FILE: join(folder, 'ca.pem'),
+      AGENT_INTERVAL_MS: '100',
+    }
+    expect(await run(join(folder, 'device', 'agent.cjs'), settings, /"event":"started"/)).toMatchObject({
+      code: 0,
+      output: expect.stringContaining('"device":"alone-2"'),
+    })
+    const wrong = { ...settings, IOTHUB_DEVICE_DPS_DEVICE_KEY: Buffer.from('not its key').toString('base64') }
+    expect(await run(join(folder, 'device', 'agent.cjs'), wrong, /$^/)).toMatchObject({ code: 1, output: expect.stringContaining('401') })
+  })
+  test.skipIf(process.platform === 'win32')('tells systemd that it is ready, and that it lives', async () => {
+    // In the place of systemd's own program, one that writes down what it is told.
+    const bin = join(folder, 'bin')
+    const told = join(folder, 'told')
+    mkdirSync(bin)
+    writeFileSync(join(bin, 'systemd-notify'), `#!/bin/sh\necho "$1" >> ${told}\n`, { mode: 0o755 })
+    const settings = {
+      IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString(await cloud.device('alone-3')),
+      IOTHUB_CA_FILE: join(folder, 'ca.pem'),
+      AGENT_INTERVAL_MS: '100',
+      NOTIFY_SOCKET: '/run/systemd/notify',
+      WATCHDOG_USEC: '200000',
+      PATH: `${bin}:${process.env.PATH}`,
+    }
+    const child = spawn(process.execPath, [join(folder, 'device', 'agent.cjs')], { cwd: folder, env: settings, stdio: 'ignore' })
+    const ended = new Promise((done) => child.once('exit', done))
+    const lines = () => (existsSync(told) ? readFileSync(told, 'utf8').trim().split('\n') : [])
+    await eventually(() => (lines().filter((line) => line === 'WATCHDOG=1').length >= 3 ? true : undefined))
+    child.kill('SIGTERM')
+    await ended
+    expect([lines()[0], lines().at(-1)]).toEqual(['READY=1', 'STOPPING=1'])
+  })
   test('names all its wrong settings at once, without the key', async () => {
     const { code, output } = await run(
       join(folder, 'device', 'agent.cjs'),
@@ -101,7 +142,7 @@ describe('the functions bundle', () => {
       inputData: [{ name: Object.keys(timer.bindings)[0]!, data: { json: '{}' } }],
       triggerMetadata: {},
     })
-    await expect(attempt).rejects.toThrow(/settings are wrong[\s\S]*AzureWebJobsStorage[\s\S]*OPERATOR_TOKEN/)
+    await expect(attempt).rejects.toThrow(/settings are wrong(?=[\s\S]*AzureWebJobsStorage)(?=[\s\S]*OPERATOR_TOKEN)/)
     await worker.stop()
   })
 })

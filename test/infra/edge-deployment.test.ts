@@ -1,5 +1,5 @@
 /** The edge's deployment, template and layer, against the documented schema, the module's own words, and each other. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -9,6 +9,23 @@ import { EdgeHubDesired, parseRoutes } from '../../local-cloud/edge-runtime/rout
 import { root } from '../support/product.ts'
 
 const read = (path: string): unknown => JSON.parse(readFileSync(join(root, path), 'utf8'))
+
+describe('the image', () => {
+  const dockerfile = readFileSync(join(root, 'infra', 'edge', 'Dockerfile'), 'utf8')
+  const copied = [...dockerfile.matchAll(/^COPY (\S+) /gm)].map((match) => match[1]!)
+  test('is made of what is built, adds at most 25 MB to its base, and installs nothing', () => {
+    expect(copied).toEqual(['dist/edge/edge-module.cjs'])
+    expect(copied.reduce((sum, path) => sum + statSync(join(root, path)).size, 0)).toBeLessThan(25 * 1024 * 1024)
+    expect(dockerfile).not.toMatch(/npm |apt|curl|ADD /)
+  })
+  test('runs for nobody in particular, with a volume, a health check and a base that has every platform', () => {
+    expect(dockerfile).toMatch(/^FROM node:22-bookworm-slim$/m)
+    expect(dockerfile).toMatch(/^USER node$/m)
+    expect(dockerfile).toMatch(/^VOLUME \/data$/m)
+    expect(dockerfile).toMatch(/^HEALTHCHECK /m)
+    expect(dockerfile).toContain('linux/amd64,linux/arm64,linux/arm/v7')
+  })
+})
 
 /** Deployment manifest, schema 1.1, as Microsoft documents it ("Learn how to deploy modules and establish routes"). */
 const createOptions = z.string().refine((text) => typeof JSON.parse(text) === 'object', 'createOptions is JSON in a string')
