@@ -36,6 +36,8 @@ export function dueEvents(alert: AlertFacts, nowMs: number, dataUpToMs: number):
 export function nextLookMs(alert: AlertFacts, policy: NotificationPolicy, nowMs: number): number | undefined {
   // A delay held up by a gap in the data is looked at until it is over.
   if (dueEvents(alert, nowMs, nowMs).length > 0) return nowMs
+  // So is one whose work order has been asked for by another and has no number yet.
+  if (alert.workOrder?.number === '') return nowMs
   const { onDelayS, offDelayS, reAlarmMin } = recordOf(alert)
   const { raisedAtMs, recoveringSinceMs, shelved, acknowledged } = alert
   const instants = [

@@ -1,9 +1,11 @@
 /** Sends what is due: one attempt each, the messages of an alert in their order, the next attempt after a growing pause. */
+import { createHash } from 'node:crypto'
+import type { Alert } from '../../contract/alert.ts'
 import { byPriority } from '../../contract/priorities.ts'
 import { appendEvent, listAlerts, readAlert } from '../store/alert-store.ts'
 import { messagesWith, outboxOf, updateOutbox } from '../store/outbox-store.ts'
 import type { OutboxMessage } from '../store/outbox-store.ts'
-import { openWorkOrder } from '../store/work-order-store.ts'
+import { openWorkOrder, readWorkOrder } from '../store/work-order-store.ts'
 import type { AlertDesk } from './alert-desk.ts'
 import { PermanentDeliveryError } from './channels/channel.ts'
 import type { Notice, Receipt } from './channels/channel.ts'
@@ -93,7 +95,19 @@ async function noticeFor(desk: AlertDesk, message: OutboxMessage, nowMs: number)
   const code = isForPeople && !alert.acknowledged ? acknowledgeCode(desk.linkSecret, about, nowMs) : undefined
   const acknowledgeUrl = code === undefined ? undefined : `${pageUrl}#acknowledge=${code}`
   const text = textOf(alert, transition, { pageUrl, acknowledgeUrl })
-  return { ...common, alert, subject: subjectOf(alert, transition), text, pageUrl, acknowledgeUrl }
+  const id = channel === 'webhook' && transition === 'raised' ? await orderIdOf(desk, alert) : common.id
+  return { ...common, id, alert, subject: subjectOf(alert, transition), text, pageUrl, acknowledgeUrl }
+}
+
+/**
+ * What the service department knows a work order by: the order's own, not the alert's, so that two alerts that turn out
+ * to be one while they are told ask for the same order.
+ */
+async function orderIdOf({ tables }: AlertDesk, alert: Alert): Promise<string> {
+  const fault = { asset: alert.deviceId, failureCode: failureCodeOf(alert) }
+  const requestedMs = (await readWorkOrder(tables, fault))?.requestedMs ?? alert.raisedAtMs
+  const name = JSON.stringify([fault.asset, fault.failureCode, requestedMs])
+  return `order_${createHash('sha256').update(name).digest('base64url').slice(0, 22)}`
 }
 
 async function wasTold({ tables }: AlertDesk, { about, channel }: OutboxMessage): Promise<boolean> {

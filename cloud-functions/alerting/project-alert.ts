@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { standingOf } from '../../contract/alert.ts'
 import type { Alert, AlertEvent } from '../../contract/alert.ts'
-import { appendEvent, claimCondition, readAlert, readCondition, readEvents, writeAlert } from '../store/alert-store.ts'
+import { appendEvent, claimCondition, deleteAlert, readAlert, readCondition, readEvents, writeAlert } from '../store/alert-store.ts'
 import { readDevice } from '../store/latest-store.ts'
 import type { Tables } from '../store/tables.ts'
-import { dueEvents } from './alert-clock.ts'
+import { clock, dueEvents } from './alert-clock.ts'
 import { foldAlert } from './alert-life.ts'
 
 const attemptsMax = 50
@@ -28,17 +28,18 @@ export async function projectAlert(tables: Tables, alertId: string, nowMs: numbe
     const history = await readEvents(tables, alertId)
     const joined = history.find((event) => event.kind === 'joined')
     if (joined) {
+      // Written by somebody who did not know yet that it belongs to another.
+      if (stored) await deleteAlert(tables, alertId)
       await carryOver(tables, history, joined.into)
       return projectAlert(tables, joined.into, nowMs)
     }
     const alert = foldAlert(history)
     if (!alert) return undefined
     if (!stored) {
-      const into = await claim(tables, alert)
-      if (into !== alertId) {
-        await appendEvent(tables, { kind: 'joined', alertId, atMs: alert.raisedAtMs, into }, 'condition')
-        continue
-      }
+      const claimed = await claim(tables, alert)
+      if (claimed.into !== alertId)
+        await appendEvent(tables, { kind: 'joined', alertId, atMs: alert.raisedAtMs, into: claimed.into }, 'condition')
+      if (claimed.hasGrown || claimed.into !== alertId) continue
     }
     const due = dueEvents(alert, nowMs, await dataUpToMs(tables, alert, nowMs))
     if (due.length > 0) {
@@ -61,20 +62,32 @@ async function dataUpToMs(tables: Tables, alert: Alert, nowMs: number): Promise<
   return (await readDevice(tables, alert.deviceId))?.summary.lastSeenMs ?? nowMs
 }
 
-/** One open alert a condition. @returns the id of the alert that the condition belongs to */
-async function claim(tables: Tables, alert: Alert): Promise<string> {
+type Claimed = {
+  /** The alert that the condition belongs to. */
+  readonly into: string
+  /** Whether the alert's own history grew by it. */
+  readonly hasGrown: boolean
+}
+
+/** One open alert a condition: the one that began first, in whatever order episodes are told. */
+async function claim(tables: Tables, alert: Alert): Promise<Claimed> {
   const { alertId, deviceId, raisedAtMs } = alert
   // A site may bear the name of a device.
   const signal = alert.scope === undefined ? alert.signal : `(${alert.scope})`
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     const known = await readCondition(tables, deviceId, signal)
-    if (known?.alertId === alertId) return alertId
-    const holder = known && (await readAlert(tables, known.alertId))?.alert
-    // An older alert, told of again from its history, does not take the condition from a younger one.
-    if (holder && holder.raisedAtMs > raisedAtMs) return alertId
-    // A holder that has no row yet is being written at this moment; it was first.
-    if (known && (!holder || holds(holder, raisedAtMs))) return known.alertId
-    if (await claimCondition(tables, { deviceId, signal, alertId }, known)) return alertId
+    if (known?.alertId === alertId) return { into: alertId, hasGrown: false }
+    // One that has no row yet is being written at this moment: its history says when it began.
+    const holder = known && ((await readAlert(tables, known.alertId))?.alert ?? foldAlert(await readEvents(tables, known.alertId)))
+    if (known && holder && holder.raisedAtMs > raisedAtMs) {
+      // Long over when the younger one began, it has its own row and leaves the condition alone.
+      if (!holds(alert, holder.raisedAtMs)) return { into: alertId, hasGrown: false }
+      if (!(await claimCondition(tables, { deviceId, signal, alertId }, known))) continue
+      await takeOver(tables, holder.alertId, alert)
+      return { into: alertId, hasGrown: true }
+    }
+    if (known && holder && holds(holder, raisedAtMs)) return { into: known.alertId, hasGrown: false }
+    if (await claimCondition(tables, { deviceId, signal, alertId }, known)) return { into: alertId, hasGrown: false }
   }
   throw new Error(`the condition of alert '${alertId}' is contended; trying again helps`)
 }
@@ -84,13 +97,30 @@ function holds(holder: Alert, raisedAtMs: number): boolean {
   return holder.closedAtMs !== undefined && raisedAtMs - holder.closedAtMs < reopenWithinMs
 }
 
-/** What happened in an episode happens in the alert it belongs to, under keys that follow from it. */
+/** A younger episode that was told first becomes one of the older alert. */
+async function takeOver(tables: Tables, younger: string, { alertId, raisedAtMs }: Alert): Promise<void> {
+  await appendEvent(tables, { kind: 'joined', alertId: younger, atMs: raisedAtMs, into: alertId }, 'condition')
+  await carryOver(tables, await readEvents(tables, younger), alertId)
+  await deleteAlert(tables, younger)
+}
+
+/**
+ * What happened in an episode happens in the alert it belongs to, under keys that follow from it; what people did to it,
+ * too. What the clock and the plant have to say of the alert they say of it anew.
+ */
 async function carryOver(tables: Tables, history: readonly AlertEvent[], into: string): Promise<void> {
   for (const event of history) {
-    const origin = event.alertId
-    if (event.kind === 'raised') {
-      const { atMs, condition, priority, evidence } = event
-      await appendEvent(tables, { kind: 'recurred', alertId: into, atMs, episodeId: origin, condition, priority, evidence }, origin)
-    } else if (event.kind === 'escalated' || event.kind === 'returned') await appendEvent(tables, { ...event, alertId: into }, origin)
+    const carried = carriedInto(event, into)
+    if (carried) await appendEvent(tables, carried, carried.kind === 'recurred' ? carried.episodeId : event.alertId)
   }
+}
+
+function carriedInto(event: AlertEvent, into: string): AlertEvent | undefined {
+  if (event.kind === 'raised') {
+    const { alertId: episodeId, atMs, condition, priority, evidence } = event
+    return { kind: 'recurred', alertId: into, atMs, episodeId, condition, priority, evidence }
+  }
+  const isOfTheMachine = event.kind === 'recurred' || event.kind === 'escalated' || event.kind === 'returned'
+  const isOfPeople = 'by' in event && event.by !== clock
+  return isOfTheMachine || isOfPeople ? { ...event, alertId: into } : undefined
 }

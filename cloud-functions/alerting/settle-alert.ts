@@ -5,7 +5,9 @@ import { appendEvent, listAlerts, lookAgainAt, raiseTimes, readAlert } from '../
 import { listDevices } from '../store/latest-store.ts'
 import { addToOutbox, outboxOf } from '../store/outbox-store.ts'
 import { readTopology } from '../store/plant-store.ts'
-import { claimWorkOrder } from '../store/work-order-store.ts'
+import type { Tables } from '../store/tables.ts'
+import { claimWorkOrder, takeWorkOrder } from '../store/work-order-store.ts'
+import type { WorkOrder } from '../store/work-order-store.ts'
 import { nextLookMs } from './alert-clock.ts'
 import type { AlertDesk } from './alert-desk.ts'
 import { failureCodeOf } from './channels/webhook.ts'
@@ -114,6 +116,7 @@ async function asksForOrder({ tables }: AlertDesk, alert: Alert, nowMs: number):
   const { alertId, deviceId, lastEventMs } = alert
   const order = await claimWorkOrder(tables, { asset: deviceId, failureCode: failureCodeOf(alert) }, alertId, nowMs)
   if (order.alertId === alertId) return true
+  if (order.status === 'requested' && (await isAbandoned(tables, order)) && (await takeWorkOrder(tables, order, alertId))) return true
   if (alert.workOrder === undefined)
     await appendEvent(
       tables,
@@ -121,4 +124,11 @@ async function asksForOrder({ tables }: AlertDesk, alert: Alert, nowMs: number):
       'linked',
     )
   return false
+}
+
+/** Asked for in the name of an alert that became part of another before anybody was told: it may not be under way any more. */
+async function isAbandoned(tables: Tables, { alertId }: WorkOrder): Promise<boolean> {
+  if ((await readAlert(tables, alertId)) !== undefined) return false
+  const asked = (await outboxOf(tables, alertId)).find(({ transition, channel }) => transition === 'raised' && channel === 'webhook')
+  return asked?.status === 'not-needed'
 }

@@ -142,6 +142,15 @@ export async function writeAlert(tables: Tables, alert: Alert, version: number, 
   }
 }
 
+/** The row of an alert whose history went to another one. */
+export async function deleteAlert(tables: Tables, alertId: string): Promise<void> {
+  try {
+    await tables.alerts.deleteEntity(alertPartition, alertId)
+  } catch (error) {
+    if (!hasStatus(error, 404)) throw error
+  }
+}
+
 export const ListedAlert = AlertFacts.extend({ version: z.number() })
 export type ListedAlert = z.infer<typeof ListedAlert>
 

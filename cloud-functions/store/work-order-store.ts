@@ -52,6 +52,17 @@ export async function claimWorkOrder(tables: Tables, fault: Fault, alertId: stri
   throw new Error(`the work order of '${fault.asset}' for '${fault.failureCode}' is contended; trying again helps`)
 }
 
+/** An order that was asked for in the name of an alert that is part of another by now. @returns false when somebody else was faster */
+export async function takeWorkOrder(tables: Tables, order: WorkOrder, alertId: string): Promise<boolean> {
+  try {
+    await tables.workOrders.updateEntity({ ...keysOf(order), alertId }, 'Merge', { etag: order.etag })
+    return true
+  } catch (error) {
+    if (hasStatus(error, 412)) return false
+    throw error
+  }
+}
+
 export async function openWorkOrder(tables: Tables, fault: Fault, number: string): Promise<void> {
   await tables.workOrders.updateEntity({ ...keysOf(fault), number, status: 'open' }, 'Merge')
 }

@@ -139,6 +139,32 @@ describe('one open alert a condition', () => {
     ])
   })
 
+  test('episodes that are told in the wrong order, or at once, are one alert: that of the first', async () => {
+    for (const order of [[3, 1, 2], [2, 3, 1], 'at once'] as const) {
+      const device = String(order)
+      const base = 16 * (1 + order.length + (order === 'at once' ? 5 : order[0]))
+      const ids = [1, 2, 3].map((episode) => idOf(base + episode))
+      for (const [index, alertId] of ids.entries()) {
+        const atMs = nowMs + index * 60_000
+        await appendEvent(tables, raisedEvent({ alertId, deviceId: device, atMs }), '0000000000000001')
+        await appendEvent(tables, { kind: 'returned', alertId, atMs: atMs + 30_000, why: 'normal-again' }, '0000000000000002')
+      }
+      const desk = deskWith()
+      if (order === 'at once') await Promise.all(ids.toReversed().map((alertId) => settleAlert(desk, alertId, nowMs + 200_000)))
+      else for (const episode of order) await settleAlert(desk, ids[episode - 1]!, nowMs + 200_000)
+      // Hints come again; the sweep finds what none came for.
+      for (const alertId of ids) await settleAlert(desk, alertId, nowMs + 210_000)
+      for (let turn = 0; turn < 4; turn++) await sweepAlerts(desk, ids, nowMs + 220_000 + turn * 10_000)
+      const alerts = (await listAlerts(tables, {})).filter(({ deviceId }) => deviceId === device)
+      expect(alerts, device).toMatchObject([
+        { alertId: ids[0], occurrences: 3, state: 'returned-unacknowledged', returnedAtMs: nowMs + 150_000 },
+      ])
+      // However often it was asked for, it is one order: the receiver knows it by its id.
+      const asked = department.received.filter(({ body }) => body.includes('"alert.raised"') && body.includes(`"asset":"${device}"`))
+      expect(new Set(asked.map(({ headers }) => headers['webhook-id'])).size, device).toBe(1)
+    }
+  })
+
   test('long after it was closed, the condition is an alert of its own, on the same work order', async () => {
     const desk = deskWith()
     await happens(desk, raisedEvent({ alertId: idOf(1), atMs: nowMs }))
