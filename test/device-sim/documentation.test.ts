@@ -31,7 +31,7 @@ test('the Raspberry Pi page’s configuration is one', () => {
 test('the systemd unit names settings that the agent reads', () => {
   const names = page('infra/systemd/millwright-agent.service').match(/\b(IOTHUB|AGENT)_[A-Z_]+/g)!
   expect(names.length).toBeGreaterThan(3)
-  for (const name of names) expect(page('device-sim/main.ts')).toContain(`${name}: z`)
+  for (const name of names) expect(page('device-sim/agent-settings.ts')).toContain(`${name}: z`)
 })
 
 test('the edge’s page has every filter', () => {

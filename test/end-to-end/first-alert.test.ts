@@ -205,6 +205,22 @@ describe('from one command to the first alert', () => {
     await page.context().close()
   })
 
+  test('every sensor is in exactly one state, and the sum is the plant', async () => {
+    const { page } = await openPage('/')
+    await page.locator('.tile').first().waitFor()
+    const figures = await page.locator('.counts > div').evaluateAll((rows) =>
+      rows.map((row) => ({
+        name: row.querySelector('dt')!.textContent,
+        value: Number(row.querySelector('dd')!.textContent),
+        isState: row.getAttribute('data-part') === 'true',
+      })),
+    )
+    const states = figures.filter(({ isState }) => isState)
+    expect(states).toHaveLength(7)
+    expect(states.reduce((sum, { value }) => sum + value, 0)).toBe(figures.find(({ name }) => name === 'Sensors')?.value)
+    await page.context().close()
+  })
+
   test('the ledger adds up', async () => {
     const { total, devices } = await product.get('ledger', LedgerView.parse)
     expect(total.published).toBeGreaterThan(1_000)

@@ -430,7 +430,7 @@ describe('who may do what', () => {
     const { page, close } = await openPage(browser, product, `/alerts/${alertId}#acknowledge=${code}`, { who: 'nobody' })
     await page.getByText('You came by the link in a message').waitFor()
     await page.getByRole('button', { name: 'Acknowledge', exact: true }).click()
-    await page.getByText('Active, acknowledged').first().waitFor()
+    await eventually(async () => ((await detail(alertId)).acknowledged?.by === 'link in a message' ? true : undefined))
     await close()
     await happens({
       kind: 'escalated',

@@ -16,7 +16,7 @@ describe('the image', () => {
   test('is made of what is built, adds at most 25 MB to its base, and installs nothing', () => {
     expect(copied).toEqual(['dist/edge/edge-module.cjs'])
     expect(copied.reduce((sum, path) => sum + statSync(join(root, path)).size, 0)).toBeLessThan(25 * 1024 * 1024)
-    expect(dockerfile).not.toMatch(/npm |apt|curl|ADD /)
+    expect(dockerfile.replaceAll(/^#.*$/gm, '')).not.toMatch(/npm |apt|curl|ADD /)
   })
   test('runs for nobody in particular, with a volume, a health check and a base that has every platform', () => {
     expect(dockerfile).toMatch(/^FROM node:22-bookworm-slim$/m)
