@@ -6,8 +6,9 @@
 import { standardConfiguration } from './configuration.ts'
 import { judge } from './judge-series.ts'
 import { newJudgement } from './judgement.ts'
-import type { Judgement, SeriesTraits } from './judgement.ts'
+import type { Judgement } from './judgement.ts'
 import { learn } from './learn-series.ts'
+import { plainTraits } from './plain-traits.ts'
 import { newSeriesState, slot } from './series-state.ts'
 
 export type ScoredReading = {
@@ -18,22 +19,14 @@ export type ScoredReading = {
 
 /** Severities below this are not worth a cooldown. */
 const toldFrom = 0.04
-const traits: SeriesTraits = {
-  resolution: 0,
-  isJumpy: false,
-  hasModes: false,
-  isThinned: false,
-  ratePerSMax: undefined,
-  configuration: standardConfiguration,
-}
 
 export function scoreSeries(): (timeMs: number, value: number) => ScoredReading {
   const state = newSeriesState()
   const judgement = newJudgement()
   let told = { readingsLeft: 0, severity: 0 }
   return (timeMs, value) => {
-    judge(state, timeMs, value, traits, judgement)
-    learn(state, timeMs, value, traits, judgement)
+    judge(state, timeMs, value, plainTraits, judgement)
+    learn(state, timeMs, value, plainTraits, judgement)
     if (judgement.kind === 'late') return { score: 0, judgement }
     // Drift and stuck say the same for as long as they last.
     const severity = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity

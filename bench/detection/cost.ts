@@ -1,7 +1,7 @@
 /** What all detectors of a reading cost together, beside recomputing one window of it with simple-statistics. */
+import { plainTraits } from '../../detection/plain-traits.ts'
 import { mean, medianAbsoluteDeviation, median, standardDeviation } from 'simple-statistics'
 import { deviceModel } from '../../contract/device-model.ts'
-import { standardConfiguration } from '../../detection/configuration.ts'
 import { newDeviceWatch, watchReading } from '../../detection/device-watch.ts'
 import { newRelation, relationBytes } from '../../detection/relation.ts'
 import { judge } from '../../detection/judge-series.ts'
@@ -17,14 +17,7 @@ const [pump] = createPlant({ machines: [{ deviceId: 'pump-001', kind: 'pump' }],
 const model = deviceModel(pump!.modelId)
 const columns = Array.from({ length: moments }, (_, second) => Object.values(pump!.read(second + 1).values))
 const { signals } = pump!
-const traits = {
-  resolution: 0.01,
-  isJumpy: false,
-  hasModes: false,
-  isThinned: false,
-  ratePerSMax: undefined,
-  configuration: standardConfiguration,
-}
+const traits = { ...plainTraits, resolution: 0.01 }
 const windowReadings = 60
 
 export function measureCost(): void {

@@ -12,6 +12,7 @@ import type { Notice, Receipt } from './channels/channel.ts'
 import { failureCodeOf } from './channels/webhook.ts'
 import { acknowledgeCode } from './message-links.ts'
 import { digestText, subjectOf, textOf } from './notice.ts'
+import { kindOf } from './plan-messages.ts'
 
 const firstRetryMs = 5_000
 const retryMsMax = 3_600_000
@@ -50,7 +51,7 @@ export async function deliverDue(desk: AlertDesk, nowMs: number, only?: { readon
     }
     const number = receipt.workOrder ?? ''
     // First what the receipt means, then that it is done: repeated after a crash, it is delivered under the same id.
-    if (number !== '' && message.transition === 'raised') {
+    if (number !== '' && kindOf(message.transition) === 'raised') {
       const { alert } = notice
       await openWorkOrder(desk.tables, { asset: alert.deviceId, failureCode: failureCodeOf(alert) }, number)
       const event = {
@@ -61,7 +62,7 @@ export async function deliverDue(desk: AlertDesk, nowMs: number, only?: { readon
         status: 'opened',
         note: '',
       } as const
-      await appendEvent(desk.tables, event, 'receipt')
+      await appendEvent(desk.tables, event, `receipt-${message.transition}`)
       grown.push(alert.alertId)
     }
     await updateOutbox(desk.tables, message, { status: 'delivered', attempts, lastError: '', workOrder: number })
@@ -84,18 +85,19 @@ function failed(error: unknown, attempts: number, nowMs: number, random: number)
 async function noticeFor(desk: AlertDesk, message: OutboxMessage, nowMs: number): Promise<Notice | undefined> {
   const { about, transition, channel, mailTo } = message
   const common = { id: `${about}.${transition}`, thread: about, transition, nowMs, ...(mailTo.length > 0 ? { mailTo } : {}) }
-  if (transition.startsWith('digest')) return digestNotice(desk, common)
+  if (about.startsWith('flood-')) return digestNotice(desk, common)
   const alert = (await readAlert(desk.tables, about))?.alert
   if (!alert) return undefined
   const isForPeople = channel !== 'webhook'
   // Held back over quiet hours, or by a receiver that was away, and over by now: nobody needs to hear of it.
-  if (isForPeople && alert.state === 'normal' && transition !== 'closed' && transition !== 'acknowledged') return undefined
-  if (isForPeople && transition === 'closed' && !(await wasTold(desk, message))) return undefined
+  const kind = kindOf(transition)
+  if (isForPeople && alert.state === 'normal' && kind !== 'closed' && kind !== 'acknowledged') return undefined
+  if (isForPeople && kind === 'closed' && !(await wasTold(desk, message))) return undefined
   const pageUrl = `${desk.publicUrl}/alerts/${about}`
   const code = isForPeople && !alert.acknowledged ? acknowledgeCode(desk.linkSecret, about, nowMs) : undefined
   const acknowledgeUrl = code === undefined ? undefined : `${pageUrl}#acknowledge=${code}`
   const text = textOf(alert, transition, { pageUrl, acknowledgeUrl })
-  const id = channel === 'webhook' && transition === 'raised' ? await orderIdOf(desk, alert) : common.id
+  const id = channel === 'webhook' && kind === 'raised' ? await orderIdOf(desk, alert) : common.id
   return { ...common, id, alert, subject: subjectOf(alert, transition), text, pageUrl, acknowledgeUrl }
 }
 
@@ -112,7 +114,7 @@ async function orderIdOf({ tables }: AlertDesk, alert: Alert): Promise<string> {
 
 async function wasTold({ tables }: AlertDesk, { about, channel }: OutboxMessage): Promise<boolean> {
   return (await outboxOf(tables, about)).some(
-    (other) => other.channel === channel && other.transition !== 'closed' && other.status === 'delivered',
+    (other) => other.channel === channel && kindOf(other.transition) !== 'closed' && other.status === 'delivered',
   )
 }
 
@@ -121,10 +123,12 @@ async function digestNotice(
   common: Pick<Notice, 'id' | 'thread' | 'transition' | 'nowMs' | 'mailTo'>,
 ): Promise<Notice | undefined> {
   const sinceMs = Number.parseInt(common.thread.slice('flood-'.length), 36)
-  const listed = await listAlerts(desk.tables, { sinceMs, standings: ['open'] })
+  const open = await listAlerts(desk.tables, { sinceMs, standings: ['open'] })
+  const isReminder = kindOf(common.transition) !== 'digest'
+  const listed = isReminder ? open.filter(({ acknowledged }) => acknowledged === undefined) : open
   listed.sort((a, b) => byPriority(a, b) || a.raisedAtMs - b.raisedAtMs)
   const gravest = listed[0] && (await readAlert(desk.tables, listed[0].alertId))?.alert
   if (!gravest) return undefined
   const pageUrl = `${desk.publicUrl}/alerts`
-  return { ...common, ...digestText(listed, pageUrl), alert: gravest, pageUrl, acknowledgeUrl: undefined }
+  return { ...common, ...digestText(listed, common.transition, pageUrl), alert: gravest, pageUrl, acknowledgeUrl: undefined }
 }

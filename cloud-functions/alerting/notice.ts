@@ -3,6 +3,7 @@ import type { Alert } from '../../contract/alert.ts'
 import { explainAlert } from '../../contract/alert-text.ts'
 import { recordOf, signalDisplayName, deviceModel } from '../../contract/device-model.ts'
 import type { ListedAlert } from '../store/alert-store.ts'
+import { kindOf } from './plan-messages.ts'
 import type { Transition } from './plan-messages.ts'
 
 export function subjectOf(alert: Alert, transition: Transition): string {
@@ -14,7 +15,7 @@ export function subjectOf(alert: Alert, transition: Transition): string {
 }
 
 function prefixOf(transition: Transition): string {
-  const [kind] = transition.split('-')
+  const kind = kindOf(transition)
   if (kind === 'reminder') return 'Still open: '
   if (kind === 'escalation') return 'Nobody has answered: '
   if (kind === 'escalated') return 'Worse: '
@@ -24,7 +25,7 @@ function prefixOf(transition: Transition): string {
 
 export function textOf(alert: Alert, transition: Transition, links: { pageUrl: string; acknowledgeUrl: string | undefined }): string {
   const { cause, consequence, action, respondWithinMin } = recordOf(alert)
-  if (transition === 'closed') {
+  if (kindOf(transition) === 'closed') {
     const { acknowledged, returnedAtMs } = alert
     const until = returnedAtMs === undefined ? '' : ` It was back to normal at ${new Date(returnedAtMs).toISOString()}.`
     return `${explainAlert(alert)}\n\nThis is over.${until}${acknowledged ? ` Seen by ${acknowledged.by}${acknowledged.note === '' ? '' : `: ${acknowledged.note}`}.` : ''}\n\n${links.pageUrl}`
@@ -51,8 +52,11 @@ function namesOf({ count, deviceIds }: NonNullable<Alert['affected']>): string {
 const digestLines = 50
 
 /** A flood in one message. */
-export function digestText(alerts: readonly ListedAlert[], pageUrl: string): { subject: string; text: string } {
+export function digestText(alerts: readonly ListedAlert[], transition: Transition, pageUrl: string): { subject: string; text: string } {
   const lines = alerts.slice(0, digestLines).map((alert) => `[${alert.priority}] ${alert.deviceId}: ${explainAlert(alert)}`)
   const more = alerts.length > digestLines ? [`… and ${alerts.length - digestLines} more`] : []
-  return { subject: `Alarm flood: ${alerts.length} alerts`, text: [...lines, ...more, '', `The list: ${pageUrl}`].join('\n') }
+  return {
+    subject: `${prefixOf(transition)}Alarm flood: ${alerts.length} alerts`,
+    text: [...lines, ...more, '', `The list: ${pageUrl}`].join('\n'),
+  }
 }

@@ -16,13 +16,21 @@ import { quietUntilMs } from './quiet-hours.ts'
 
 export type Transition =
   | 'raised'
+  | `raised-${number}`
   | `escalated-${Priority}`
   | `again-${number}`
   | `reminder-${number}`
   | `escalation-${number}`
   | 'acknowledged'
+  | `acknowledged-${number}`
   | 'closed'
+  | `closed-${number}`
   | `digest-${number}`
+
+/** What a transition is, whichever of its kind: the word before the number. */
+export function kindOf(transition: Transition): string {
+  return transition.split('-')[0]!
+}
 
 export type PlannedMessage = {
   /** The alert's id, or the flood's. */
@@ -38,18 +46,19 @@ export type PlanContext = {
   readonly policy: NotificationPolicy
   /** Channels that are set up. */
   readonly channels: readonly ChannelName[]
-  readonly flood: Flood | undefined
+  /** Those that have ended, too: what came in one is not told one by one afterwards. */
+  readonly floods: readonly Flood[]
   /** Of the alert at the root of its incident, when that is another one. */
   readonly rootPriority: Priority | undefined
   readonly nowMs: number
 }
 
 export function planMessages(alert: Alert, history: readonly AlertEvent[], context: PlanContext): PlannedMessage[] {
-  const { policy, channels, flood, nowMs } = context
+  const { policy, channels, floods, nowMs } = context
   const { alertId, priority } = alert
   const standing = standingOf(alert)
   const messages: PlannedMessage[] = []
-  const plan = (transition: Transition, wanted: readonly ChannelName[], extra: { mailTo?: readonly string[] } = {}) => {
+  const plan = (transition: Transition, wanted: readonly ChannelName[], extra: { about?: string; mailTo?: readonly string[] } = {}) => {
     for (const channel of wanted) {
       if (!channels.includes(channel) || !policy.channels[channel].includes(priority)) continue
       const quiet = policy.quietHours
@@ -64,30 +73,36 @@ export function planMessages(alert: Alert, history: readonly AlertEvent[], conte
     }
   }
   const all: readonly ChannelName[] = ['webhook', ...peopleChannels]
-  if (alert.acknowledged) plan('acknowledged', ['pagerduty'])
-  if (standing === 'closed') plan('closed', all)
+  // An alert that came back ends more than once.
+  const nth = alert.occurrences > 1 ? (`-${alert.occurrences}` as const) : ''
+  if (alert.acknowledged) plan(`acknowledged${nth}`, ['pagerduty'])
+  if (standing === 'closed') plan(`closed${nth}`, all)
   if (standing !== 'open' || isToldByItsRoot(alert, context.rootPriority)) return messages
 
-  if (flood && priority !== 'critical' && alert.activeSinceMs >= flood.sinceMs) {
+  const { activeSinceMs } = alert
+  const flood = floods.find(({ sinceMs, untilMs = nowMs }) => activeSinceMs >= sinceMs && activeSinceMs <= untilMs)
+  const isOneOfMany = flood !== undefined && priority !== 'critical'
+  // Whoever would have heard of the alert hears of the flood it came in, and is reminded of that.
+  const about = isOneOfMany ? `flood-${flood.sinceMs.toString(36)}` : alertId
+  if (isOneOfMany) {
     plan('raised', ['webhook'])
     const digest = Math.floor((nowMs - flood.sinceMs) / floodSettings.windowMs)
-    const about = `flood-${flood.sinceMs.toString(36)}`
-    for (const channel of peopleChannels) {
-      if (channels.includes(channel)) messages.push({ about, transition: `digest-${digest}`, channel, notBeforeMs: nowMs })
-    }
-    return messages
+    if (flood.untilMs === undefined) plan(`digest-${digest}`, peopleChannels, { about })
+  } else {
+    plan('raised', all)
+    const firstPriority = history.find((event) => event.kind === 'raised')?.priority ?? priority
+    if (rankOf(priority) < rankOf(firstPriority)) plan(`escalated-${priority}`, all)
+    const isBack = alert.occurrences > 1 && !alert.acknowledged && isActive(alert) && wasClosedBefore(history)
+    if (isBack && !nuisanceOf(alert, nowMs).isChattering) plan(`again-${alert.occurrences}`, peopleChannels)
   }
-  plan('raised', all)
-  const firstPriority = history.find((event) => event.kind === 'raised')?.priority ?? priority
-  if (rankOf(priority) < rankOf(firstPriority)) plan(`escalated-${priority}`, all)
-  if (alert.occurrences > 1 && !alert.acknowledged && isActive(alert) && !nuisanceOf(alert, nowMs).isChattering && wasClosedBefore(history))
-    plan(`again-${alert.occurrences}`, peopleChannels)
+  // The order is done and the fault is back: another order, whoever has seen the alert.
+  if (isBackAfterItsOrder(history)) plan(`raised-${alert.occurrences}`, ['webhook'])
   if (alert.acknowledged || !isActive(alert)) return messages
   const waitingMs = nowMs - alert.raisedAtMs
   for (const [index, afterMin] of policy.remindersMin.entries())
-    if (waitingMs >= afterMin * 60_000) plan(`reminder-${index + 1}`, peopleChannels)
+    if (waitingMs >= afterMin * 60_000) plan(`reminder-${index + 1}`, peopleChannels, { about })
   for (const [index, { afterMin, mailTo }] of policy.escalation.entries())
-    if (waitingMs >= afterMin * 60_000) plan(`escalation-${index + 1}`, ['mail'], { mailTo })
+    if (waitingMs >= afterMin * 60_000) plan(`escalation-${index + 1}`, ['mail'], { about, mailTo })
   return messages
 }
 
@@ -101,4 +116,11 @@ function wasClosedBefore(history: readonly AlertEvent[]): boolean {
   const lastAgain = history.findLastIndex(({ kind }) => kind === 'recurred')
   const before = history.slice(0, Math.max(0, lastAgain))
   return before.some(({ kind }) => kind === 'acknowledged' || kind === 'cleared')
+}
+
+function isBackAfterItsOrder(history: readonly AlertEvent[]): boolean {
+  const doneAt = history.findLastIndex((event) => event.kind === 'work-order')
+  const done = history[doneAt]
+  if (done?.kind !== 'work-order' || done.status !== 'closed') return false
+  return history.slice(doneAt).some(({ kind }) => kind === 'recurred')
 }

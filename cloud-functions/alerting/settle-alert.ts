@@ -12,15 +12,21 @@ import { nextLookMs } from './alert-clock.ts'
 import type { AlertDesk } from './alert-desk.ts'
 import { failureCodeOf } from './channels/webhook.ts'
 import { deliverDue } from './deliver-due.ts'
-import { floodNow } from './flood.ts'
+import { floodsIn } from './flood.ts'
 import { groupingEvents, incidentSettings } from './incidents.ts'
-import { planMessages } from './plan-messages.ts'
+import type { NotificationPolicy } from './notification-policy.ts'
+import { kindOf, planMessages } from './plan-messages.ts'
 import { projectAlert } from './project-alert.ts'
 import type { Projected } from './project-alert.ts'
 import { placeFinder } from './topology.ts'
 
-/** A flood that began longer ago has ended, or is the plant's way of being. */
+/** Floods are looked for this far behind the oldest alert that could still be told of. */
 const floodLookBackMs = 2 * 3_600_000
+
+function floodsSinceMs({ remindersMin, escalation }: NotificationPolicy, nowMs: number): number {
+  const longestMin = Math.max(0, ...remindersMin, ...escalation.map(({ afterMin }) => afterMin))
+  return nowMs - longestMin * 60_000 - floodLookBackMs
+}
 
 /** @returns the alert as it stands afterwards; undefined when its history has no beginning yet */
 export async function settleAlert(desk: AlertDesk, alertId: string, nowMs: number): Promise<Alert | undefined> {
@@ -87,10 +93,10 @@ async function group(desk: AlertDesk, projected: Projected, nowMs: number): Prom
 async function writeMessages(desk: AlertDesk, projected: Projected, nowMs: number): Promise<Projected> {
   const { tables, policy, channels } = desk
   const { alert, history } = projected
-  const flood = floodNow(await raiseTimes(tables, nowMs - floodLookBackMs), nowMs)
+  const floods = floodsIn(await raiseTimes(tables, floodsSinceMs(policy, nowMs)), nowMs)
   const isMember = alert.incidentId !== undefined && alert.incidentId !== alert.alertId
   const rootPriority = isMember ? (await readAlert(tables, alert.incidentId!))?.alert.priority : undefined
-  const planned = planMessages(alert, history, { policy, channels: [...channels.keys()], flood, rootPriority, nowMs })
+  const planned = planMessages(alert, history, { policy, channels: [...channels.keys()], floods, rootPriority, nowMs })
   if (planned.length === 0) return projected
   const known = new Set((await outboxOf(tables, alert.alertId)).map(({ transition, channel }) => `${transition}.${channel}`))
   let isLinked = false
@@ -98,8 +104,9 @@ async function writeMessages(desk: AlertDesk, projected: Projected, nowMs: numbe
     const { transition, channel } = message
     if (known.has(`${transition}.${channel}`)) continue
     // Who was never told of an alert is not told of its end.
-    if ((transition === 'closed' || transition === 'acknowledged') && !known.has(`raised.${channel}`)) continue
-    if (channel === 'webhook' && transition === 'raised' && !(await asksForOrder(desk, alert, nowMs))) {
+    const isAboutItsEnd = kindOf(transition) === 'closed' || kindOf(transition) === 'acknowledged'
+    if (isAboutItsEnd && !known.has(`raised.${channel}`)) continue
+    if (channel === 'webhook' && kindOf(transition) === 'raised' && !(await asksForOrder(desk, alert, nowMs))) {
       isLinked ||= alert.workOrder === undefined
       continue
     }

@@ -35,12 +35,13 @@ export async function readWorkOrder(tables: Tables, fault: Fault): Promise<WorkO
 
 /**
  * Asks for a work order in the name of an alert.
- * @returns the order that is open for the fault: the alert's own, or that of the alert that asked before
+ * @returns the order that is open for the fault: the alert's own, or that of the alert that asked before; a new one
+ * when the last is done
  */
 export async function claimWorkOrder(tables: Tables, fault: Fault, alertId: string, nowMs: number): Promise<WorkOrder> {
   for (let attempt = 1; attempt <= 5; attempt++) {
     const known = await readWorkOrder(tables, fault)
-    if (known && (known.status !== 'closed' || known.alertId === alertId)) return known
+    if (known && known.status !== 'closed') return known
     const row = { ...keysOf(fault), ...fault, alertId, number: '', status: 'requested', requestedMs: nowMs, closedMs: 0 }
     try {
       if (known) await tables.workOrders.updateEntity(row, 'Replace', { etag: known.etag })

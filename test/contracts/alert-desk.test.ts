@@ -20,7 +20,7 @@ import { messagesWith, outboxOf } from '../../cloud-functions/store/outbox-store
 import { writeTopology } from '../../cloud-functions/store/plant-store.ts'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
-import { listWorkOrders } from '../../cloud-functions/store/work-order-store.ts'
+import { closeWorkOrder, listWorkOrders } from '../../cloud-functions/store/work-order-store.ts'
 import type { Alert, AlertEvent } from '../../contract/alert.ts'
 import { evidence, idOf, raisedEvent } from '../support/alerts.ts'
 import { cloudForTests } from '../support/cloud.ts'
@@ -178,6 +178,25 @@ describe('one open alert a condition', () => {
       [idOf(2), 'active-unacknowledged', 'WO-1'],
     ])
     expect(toldOf(department).filter(({ type }) => type === 'alert.raised')).toHaveLength(1)
+  })
+
+  test('a fault that is back after its order was done gets another order', async () => {
+    const desk = deskWith()
+    await happens(desk, raisedEvent({ alertId: idOf(1), atMs: nowMs }))
+    await happens(desk, { kind: 'returned', alertId: idOf(1), atMs: (nowMs += minuteMs), why: 'normal-again' })
+    const [order] = await listWorkOrders(tables)
+    nowMs += minuteMs
+    await closeWorkOrder(tables, order!, nowMs)
+    await happens(desk, { kind: 'work-order', alertId: idOf(1), atMs: nowMs, number: 'WO-1', status: 'closed', note: '' })
+    await pass(desk, minuteMs)
+    expect(toldOf(department).filter(({ type }) => type === 'alert.raised')).toHaveLength(1)
+    nowMs += minuteMs
+    await happens(desk, raisedEvent({ alertId: idOf(2), atMs: nowMs }))
+    await pass(desk, minuteMs)
+    expect(await listAlerts(tables, {})).toMatchObject([{ alertId: idOf(1), occurrences: 2, workOrder: { number: 'WO-2', isOpen: true } }])
+    const asked = department.received.filter(({ body }) => body.includes('"alert.raised"'))
+    expect(new Set(asked.map(({ headers }) => headers['webhook-id'])).size).toBe(2)
+    expect(await listWorkOrders(tables)).toMatchObject([{ number: 'WO-2', status: 'open' }])
   })
 
   test('what is shelved stays shelved through its episodes, and comes back when its time is over', async () => {
@@ -343,7 +362,23 @@ describe('a storm', () => {
     await pass(desk, 20_000)
     expect(mailbox.mails.length).toBeLessThanOrEqual(12)
     expect(mailbox.mails.filter((mail) => /Subject: Alarm flood/.test(mail))).toHaveLength(1)
-    // What is critical is told by name even then.
+    // Nor are they told one by one when it is over; people are reminded of all in one.
+    const told = mailbox.mails.length
+    await pass(desk, 40 * minuteMs, minuteMs)
+    expect(mailbox.mails.slice(told).map((mail) => /^Subject: (.*?)\r?$/m.exec(mail)![1])).toEqual([
+      'Re: Still open: Alarm flood: 40 alerts',
+    ])
+    // The service department's machines have them all.
+    expect(toldOf(department).filter(({ type }) => type === 'alert.raised')).toHaveLength(40)
+  })
+
+  test('of what nobody wants to be woken by wakes nobody; what is critical is told by name even then', async () => {
+    const policy = { quietHours: { from: '00:00', to: '23:59' } }
+    const desk = deskWith({ policy, only: ['mail', 'pagerduty'] })
+    for (const [index, deviceId] of names('machine', 15).entries()) await raiseOn(desk, deviceId, index + 1)
+    await pass(desk, 20_000)
+    // Medium alerts: no pager by the policy, no mail before the morning.
+    expect([mailbox.mails.length, pager.received.length]).toEqual([0, 0])
     await raiseOn(desk, 'boiler-1', 500, { priority: 'critical' })
     expect(mailbox.mails.at(-1)).toMatch(/Subject: \[critical\] boiler-1/)
   })
@@ -373,6 +408,20 @@ describe('who is told', () => {
     const events = pager.received.map(({ body }) => JSON.parse(body) as { event_action: string; dedup_key: string })
     expect(events.map(({ event_action }) => event_action)).toEqual(['trigger', 'trigger', 'acknowledge', 'resolve'])
     expect(new Set(events.map(({ dedup_key }) => dedup_key))).toEqual(new Set([idOf(1)]))
+  })
+
+  test('an alert that comes back and ends again is told so again, to the pager, too', async () => {
+    const desk = deskWith({ policy: { remindersMin: [] }, only: ['pagerduty'] })
+    for (const [episode, alertId] of [idOf(1), idOf(2)].entries()) {
+      await happens(desk, raisedEvent({ alertId, priority: 'high', atMs: nowMs }))
+      nowMs += minuteMs
+      await commandAlert(desk, idOf(1), { name: 'acknowledge', body: { note: String(episode) } }, { by: 'ann', nowMs })
+      nowMs += minuteMs
+      await happens(desk, { kind: 'returned', alertId, atMs: nowMs, why: 'normal-again' })
+      nowMs += minuteMs
+    }
+    const actions = pager.received.map(({ body }) => (JSON.parse(body) as { event_action: string }).event_action)
+    expect(actions).toEqual(['trigger', 'acknowledge', 'resolve', 'trigger', 'acknowledge', 'resolve'])
   })
 
   test('quiet hours hold back what can wait, and what is over by morning is not told at all', async () => {

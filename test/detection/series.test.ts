@@ -1,25 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { DetectorName } from '../../contract/alert.ts'
-import { standardConfiguration } from '../../detection/configuration.ts'
 import { judge } from '../../detection/judge-series.ts'
 import { newJudgement } from '../../detection/judgement.ts'
 import type { SeriesTraits } from '../../detection/judgement.ts'
 import { learn } from '../../detection/learn-series.ts'
+import { plainTraits } from '../../detection/plain-traits.ts'
 import { silentForMs, stillLearning } from '../../detection/series-knowledge.ts'
 import { newSeriesState, seriesBytes, seriesStateBytes, seriesStateFrom } from '../../detection/series-state.ts'
 import { dayMs, settings } from '../../detection/settings.ts'
 import { randomOf } from '../../device-sim/random.ts'
 
 const startMs = 1_700_000_000_000 - (1_700_000_000_000 % dayMs)
-const plain: SeriesTraits = {
-  resolution: 0,
-  isJumpy: false,
-  hasModes: false,
-  isThinned: false,
-  ratePerSMax: undefined,
-  configuration: standardConfiguration,
-}
 
 type Told = {
   readonly detector: DetectorName | undefined
@@ -38,11 +30,11 @@ function series(traits: Partial<SeriesTraits> = {}, state = newSeriesState()) {
   const feed = (values: Iterable<number>, intervalMs = 60_000) => {
     for (const value of values) {
       timeMs += intervalMs
-      judge(state, timeMs, value, { ...plain, ...traits }, judgement)
+      judge(state, timeMs, value, { ...plainTraits, ...traits }, judgement)
       const { detector, severity, expectedMin, expectedMax } = judgement
       all.push({ detector, severity, atMs: timeMs, expectedMin, expectedMax })
       if (severity >= 1) told.push(all.at(-1)!)
-      learn(state, timeMs, value, { ...plain, ...traits }, judgement)
+      learn(state, timeMs, value, { ...plainTraits, ...traits }, judgement)
     }
   }
   return {
@@ -164,10 +156,10 @@ describe('what each detector sees', () => {
     const { state, feed, judgement } = series()
     feed(days(3))
     const timeMs = startMs + 3 * dayMs + 60_000
-    judge(state, timeMs, 40, plain, judgement)
+    judge(state, timeMs, 40, plainTraits, judgement)
     const { detector, expectedMax } = judgement
     const severityOf = (value: number) => {
-      judge(state, timeMs, value, plain, judgement)
+      judge(state, timeMs, value, plainTraits, judgement)
       return judgement.detector === detector ? judgement.severity : judgement.severity
     }
     expect(severityOf(expectedMax + 1e-3)).toBeGreaterThanOrEqual(1)
@@ -180,9 +172,9 @@ describe('time', () => {
     const { state, feed, judgement } = series()
     feed(days(1))
     const before = seriesBytes(state).slice()
-    judge(state, startMs + dayMs - 120_000, 99, plain, judgement)
+    judge(state, startMs + dayMs - 120_000, 99, plainTraits, judgement)
     expect(judgement).toMatchObject({ kind: 'late', severity: 0 })
-    learn(state, startMs + dayMs - 120_000, 99, plain, judgement)
+    learn(state, startMs + dayMs - 120_000, 99, plainTraits, judgement)
     expect(seriesBytes(state)).toEqual(before)
   })
 

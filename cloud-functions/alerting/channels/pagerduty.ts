@@ -1,6 +1,7 @@
 /** PagerDuty Events API v2: trigger, acknowledge and resolve under one dedup_key. */
 import type { Alert } from '../../../contract/alert.ts'
 import { factsOf } from '../../../contract/alert.ts'
+import { kindOf } from '../plan-messages.ts'
 import { requireSuccess } from './channel.ts'
 import type { Channel, Notice } from './channel.ts'
 import { guardedPost } from './guarded-post.ts'
@@ -27,8 +28,9 @@ const severities: Record<Alert['priority'], 'critical' | 'error' | 'warning' | '
 
 export function pagerDutyEvent({ transition, thread, alert, subject, text, pageUrl }: Notice, routingKey: string) {
   const about = { routing_key: routingKey, dedup_key: thread }
-  if (transition === 'acknowledged') return { ...about, event_action: 'acknowledge' }
-  if (transition === 'closed') return { ...about, event_action: 'resolve' }
+  const kind = kindOf(transition)
+  if (kind === 'acknowledged') return { ...about, event_action: 'acknowledge' }
+  if (kind === 'closed') return { ...about, event_action: 'resolve' }
   return {
     ...about,
     event_action: 'trigger',

@@ -5,6 +5,7 @@ import { factsOf } from '../../../contract/alert.ts'
 import type { Alert } from '../../../contract/alert.ts'
 import { explainAlert } from '../../../contract/alert-text.ts'
 import { deviceModel, recordOf, signalDisplayName } from '../../../contract/device-model.ts'
+import { kindOf } from '../plan-messages.ts'
 import { requireSuccess } from './channel.ts'
 import type { Channel, Notice } from './channel.ts'
 import { guardedPost } from './guarded-post.ts'
@@ -36,7 +37,7 @@ export function webhookChannel(url: string, secret: string, guard: GuardOptions)
 
 /** `alert.raised` asks for a work order; the other kinds tell what became of it. */
 export function webhookBody({ transition, alert, pageUrl, nowMs }: Notice) {
-  const [kind] = transition.split('-')
+  const kind = kindOf(transition)
   return {
     type: `alert.${kind}`,
     timestamp: new Date(kind === 'raised' ? alert.raisedAtMs : nowMs).toISOString(),

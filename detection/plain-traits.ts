@@ -1,0 +1,12 @@
+/** A series of which nothing is known but its values. */
+import { standardConfiguration } from './configuration.ts'
+import type { SeriesTraits } from './judgement.ts'
+
+export const plainTraits: SeriesTraits = {
+  resolution: 0,
+  isJumpy: false,
+  hasModes: false,
+  isThinned: false,
+  ratePerSMax: undefined,
+  configuration: standardConfiguration,
+}
