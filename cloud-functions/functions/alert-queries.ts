@@ -92,7 +92,7 @@ endpoint({
       listAlerts(tables, { deviceId: alert.deviceId }, 1_000),
     ])
     const incidentId = alert.incidentId ?? (alert.scope ? alert.alertId : undefined)
-    const members = incidentId === undefined ? [] : (await listAlerts(tables, {})).filter((other) => isOfIncident(other, incidentId))
+    const members = incidentId === undefined ? [] : await listAlerts(tables, { incidentId }, 1_000)
     members.sort((a, b) => Number(b.alertId === incidentId) - Number(a.alertId === incidentId) || a.raisedAtMs - b.raisedAtMs)
     const earlier = ofDevice
       .filter(({ signal, alertId }) => signal === alert.signal && alertId !== alert.alertId)
@@ -107,10 +107,6 @@ endpoint({
     } satisfies AlertDetail
   },
 })
-
-function isOfIncident(alert: ListedAlert, incidentId: string): boolean {
-  return alert.incidentId === incidentId || alert.alertId === incidentId
-}
 
 endpoint({
   name: 'explain-alert',

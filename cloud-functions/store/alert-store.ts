@@ -123,6 +123,7 @@ export function alertRow(alert: Alert, version: number) {
     events: version,
     standing: standingOf(alert),
     condition: alert.condition,
+    incidentId: alert.incidentId ?? '',
     // Looked at again by the next sweep, which then says when to look next.
     nextLookMs: { type: 'Double', value: '0' },
     deviceId: alert.deviceId,
@@ -159,6 +160,8 @@ export type AlertFilter = {
   readonly deviceId?: string | undefined
   readonly sinceMs?: number | undefined
   readonly condition?: Alert['condition'] | undefined
+  /** The root of an incident, and what belongs to it. */
+  readonly incidentId?: string | undefined
   /** Those that should be looked at by now. */
   readonly lookDueMs?: number | undefined
 }
@@ -168,7 +171,7 @@ const FactsRow = z.looseObject({ facts: z.string() })
 /** At most `limit` alerts that pass the filter, in no particular order. */
 export async function listAlerts(
   tables: Tables,
-  { standings, deviceId, sinceMs, condition, lookDueMs }: AlertFilter,
+  { standings, deviceId, sinceMs, condition, incidentId, lookDueMs }: AlertFilter,
   limit = alertsListedMax,
 ): Promise<ListedAlert[]> {
   const clauses = [`PartitionKey eq '${alertPartition}'`]
@@ -176,6 +179,7 @@ export async function listAlerts(
   if (deviceId !== undefined) clauses.push(`deviceId eq '${quoted(deviceId)}'`)
   if (sinceMs !== undefined) clauses.push(`raisedAt ge datetime'${new Date(sinceMs).toISOString()}'`)
   if (condition !== undefined) clauses.push(`condition eq '${condition}'`)
+  if (incidentId !== undefined) clauses.push(`(incidentId eq '${quoted(incidentId)}' or RowKey eq '${quoted(incidentId)}')`)
   if (lookDueMs !== undefined) clauses.push(`nextLookMs le ${lookDueMs.toFixed(1)}`)
   const alerts: ListedAlert[] = []
   const queryOptions = { filter: clauses.join(' and '), select: ['facts'] }

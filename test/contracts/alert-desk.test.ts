@@ -349,6 +349,8 @@ describe('a storm', () => {
     const incidents = new Map(alerts.map(({ deviceId, incidentId }) => [deviceId, incidentId]))
     expect([...new Set(names('press', 6).map((name) => incidents.get(name)))]).toEqual([idOf(1)])
     expect(incidents.get('fan-001')).toBeUndefined()
+    const members = await listAlerts(tables, { incidentId: idOf(1) })
+    expect(members.map(({ deviceId }) => deviceId).sort()).toEqual(names('press', 6))
     // Those before the third could not know; the rest are told of with their root.
     expect(toldOf(department).map(({ data }) => data.asset)).toEqual(['press-001', 'press-002', 'fan-001'])
   })
