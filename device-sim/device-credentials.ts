@@ -12,6 +12,15 @@ export type DeviceCredentials = {
   readonly ca?: string | undefined
 }
 
+/** A device that proves who it is by a certificate of its own. */
+export type CertifiedDevice = Omit<DeviceCredentials, 'key'> & {
+  /** PEM. */
+  readonly certificate: string
+  /** PEM; never leaves the device. */
+  readonly privateKey: string
+}
+export type AgentCredentials = DeviceCredentials | CertifiedDevice
+
 /** `HostName=…;DeviceId=…;SharedAccessKey=…[;GatewayHostName=…]` */
 export function parseDeviceConnectionString(text: string): DeviceCredentials {
   const fields = parseConnectionString(text, ['HostName', 'DeviceId', 'SharedAccessKey'])
@@ -23,8 +32,10 @@ export function parseDeviceConnectionString(text: string): DeviceCredentials {
   }
 }
 
-export function formatDeviceConnectionString({ hubHost, gatewayHost, deviceId, key }: DeviceCredentials): string {
-  return `HostName=${hubHost};DeviceId=${deviceId};SharedAccessKey=${key}${gatewayHost === undefined ? '' : `;GatewayHostName=${gatewayHost}`}`
+export function formatDeviceConnectionString(credentials: AgentCredentials): string {
+  const { hubHost, gatewayHost, deviceId } = credentials
+  const proof = 'key' in credentials ? `SharedAccessKey=${credentials.key}` : 'x509=true'
+  return `HostName=${hubHost};DeviceId=${deviceId};${proof}${gatewayHost === undefined ? '' : `;GatewayHostName=${gatewayHost}`}`
 }
 
 /** @param key base64 @param keyName the policy, for tokens of the service side */

@@ -5,7 +5,8 @@ const timeoutMs = 20_000
 
 export type HttpsOptions = {
   readonly method: string
-  readonly authorization: string
+  /** None where the agent shows a certificate. */
+  readonly authorization: string | undefined
   readonly body: string
   readonly agent: https.Agent
 }
@@ -17,7 +18,11 @@ export function httpsRequest(
   return new Promise((resolve, reject) => {
     const options = {
       method,
-      headers: { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      headers: {
+        ...(authorization === undefined ? {} : { authorization }),
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+      },
       timeout: timeoutMs,
       agent,
     }

@@ -1,6 +1,7 @@
 /**
- * First connection by the Device Provisioning Service: a device of an enrolment group proves who it is by a key derived
- * from the group's, and is told its hub. HTTPS, as documented (`PUT /{idScope}/registrations/{id}/register`).
+ * First connection by the Device Provisioning Service: a device proves who it is by a key (of an enrolment group's device,
+ * derived from the group's) or by a certificate, and is told its hub. HTTPS, as documented
+ * (`PUT /{idScope}/registrations/{id}/register`).
  */
 import { createHmac } from 'node:crypto'
 import https from 'node:https'
@@ -11,7 +12,11 @@ import { httpsRequest } from './https-request.ts'
 
 export type ProvisioningService = { readonly endpoint: string; readonly idScope: string }
 export type EnrolmentGroup = ProvisioningService & { readonly groupKey: string }
-export type ProvisionedDevice = { readonly deviceId: string; readonly hubHost: string; readonly key: string }
+/** The device's name in its hub: its registration id, unless an individual enrolment says otherwise. */
+export type Assignment = { readonly deviceId: string; readonly hubHost: string }
+export type ProvisionedDevice = Assignment & { readonly key: string }
+/** What a device proves who it is with. */
+export type Attestation = { readonly key: string } | { readonly certificate: string; readonly privateKey: string }
 
 /** The service refused, or did not assign a hub in time. `retryable` says whether trying again can help. */
 export class ProvisioningError extends Error {
@@ -34,7 +39,9 @@ const socketsMax = 16
 const Operation = z.looseObject({
   operationId: z.string().optional(),
   status: z.string(),
-  registrationState: z.looseObject({ assignedHub: z.string().optional(), errorMessage: z.string().optional() }).optional(),
+  registrationState: z
+    .looseObject({ assignedHub: z.string().optional(), deviceId: z.string().optional(), errorMessage: z.string().optional() })
+    .optional(),
 })
 
 /** The key of one device, as every provisioning client derives it. */
@@ -42,15 +49,17 @@ export function deviceKeyOf(groupKey: string, registrationId: string): string {
   return createHmac('sha256', Buffer.from(groupKey, 'base64')).update(registrationId).digest('base64')
 }
 
-/** One device by a key of its own. @throws ProvisioningError */
+/** One device, by what is its own. @throws ProvisioningError */
 export async function provisionDevice(
   service: ProvisioningService,
-  { deviceId, key }: { readonly deviceId: string; readonly key: string },
+  registrationId: string,
+  attestation: Attestation,
   ca?: string,
-): Promise<ProvisionedDevice> {
-  const agent = new https.Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) })
+): Promise<Assignment> {
+  const proof = 'key' in attestation ? {} : { cert: attestation.certificate, key: attestation.privateKey }
+  const agent = new https.Agent({ keepAlive: true, ...proof, ...(ca === undefined ? {} : { ca }) })
   try {
-    return await provision(service, deviceId, key, agent)
+    return await provision(service, registrationId, 'key' in attestation ? attestation.key : undefined, agent)
   } finally {
     agent.destroy()
   }
@@ -67,8 +76,10 @@ export async function provisionDevices(
     const waiting = [...registrationIds.keys()]
     const devices: ProvisionedDevice[] = []
     const worker = async () => {
-      for (let index = waiting.shift(); index !== undefined; index = waiting.shift())
-        devices[index] = await provision(group, registrationIds[index]!, deviceKeyOf(group.groupKey, registrationIds[index]!), agent)
+      for (let index = waiting.shift(); index !== undefined; index = waiting.shift()) {
+        const key = deviceKeyOf(group.groupKey, registrationIds[index]!)
+        devices[index] = { ...(await provision(group, registrationIds[index]!, key, agent)), key }
+      }
     }
     await Promise.all(Array.from({ length: socketsMax }, worker))
     return devices
@@ -77,20 +88,21 @@ export async function provisionDevices(
   }
 }
 
+/** @param key undefined when the agent shows a certificate */
 async function provision(
   { endpoint, idScope }: ProvisioningService,
-  deviceId: string,
-  key: string,
+  registrationId: string,
+  key: string | undefined,
   agent: https.Agent,
-): Promise<ProvisionedDevice> {
-  const resource = `${idScope}/registrations/${deviceId}`
-  const base = `https://${endpoint}/${idScope}/registrations/${encodeURIComponent(deviceId)}`
+): Promise<Assignment> {
+  const resource = `${idScope}/registrations/${registrationId}`
+  const base = `https://${endpoint}/${idScope}/registrations/${encodeURIComponent(registrationId)}`
   const ask = async (method: string, path: string, body: string) => {
-    const authorization = sharedAccessSignature(resource, key, Date.now() + tokenMs, 'registration')
+    const authorization = key === undefined ? undefined : sharedAccessSignature(resource, key, Date.now() + tokenMs, 'registration')
     for (let attempt = 1; ; attempt++) {
       const answer = await httpsRequest(`${base}${path}?api-version=${apiVersion}`, { method, authorization, body, agent }).catch(
         (error: Error) => {
-          throw new ProvisioningError(`'${endpoint}' cannot be reached for '${deviceId}': ${error.message}`, true, { cause: error })
+          throw new ProvisioningError(`'${endpoint}' cannot be reached for '${registrationId}': ${error.message}`, true, { cause: error })
         },
       )
       // 429 is the service's way of spreading a fleet's first minutes.
@@ -98,17 +110,17 @@ async function provision(
       await delay((answer.retryAfterS ?? 1) * 1000)
     }
   }
-  let { status, text } = await ask('PUT', '/register', JSON.stringify({ registrationId: deviceId }))
+  let { status, text } = await ask('PUT', '/register', JSON.stringify({ registrationId }))
   for (let poll = 0; poll < pollsMax; poll++) {
     if (status >= 300)
-      throw new ProvisioningError(`'${endpoint}' answered ${status} for '${deviceId}': ${text.slice(0, 300)}`, status >= 500)
+      throw new ProvisioningError(`'${endpoint}' answered ${status} for '${registrationId}': ${text.slice(0, 300)}`, status >= 500)
     const operation = Operation.parse(JSON.parse(text))
-    const { assignedHub, errorMessage } = operation.registrationState ?? {}
-    if (operation.status === 'assigned' && assignedHub) return { deviceId, hubHost: assignedHub, key }
+    const { assignedHub, deviceId = registrationId, errorMessage } = operation.registrationState ?? {}
+    if (operation.status === 'assigned' && assignedHub) return { deviceId, hubHost: assignedHub }
     if (operation.status === 'failed' || operation.status === 'disabled')
-      throw new ProvisioningError(`'${deviceId}' was not assigned to a hub: ${errorMessage ?? operation.status}`, false)
+      throw new ProvisioningError(`'${registrationId}' was not assigned to a hub: ${errorMessage ?? operation.status}`, false)
     await delay(pollMs)
     ;({ status, text } = await ask('GET', `/operations/${encodeURIComponent(operation.operationId ?? '')}`, ''))
   }
-  throw new ProvisioningError(`'${deviceId}' was not assigned to a hub within ${pollsMax} s`, true)
+  throw new ProvisioningError(`'${registrationId}' was not assigned to a hub within ${pollsMax} s`, true)
 }

@@ -4,6 +4,7 @@
  * good value stays in force; the others are applied.
  */
 import { z } from 'zod'
+import type { Acknowledgement } from '../contract/acknowledgement.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import { FilterSpec } from '../contract/filter-spec.ts'
 import type { SignalRule } from './filters.ts'
@@ -53,15 +54,6 @@ export type Configuration = z.infer<typeof Configuration>
 export const writableProperties = Object.keys(properties) as (keyof Configuration)[]
 
 export const defaultConfiguration: Configuration = Configuration.parse({})
-
-/** Acknowledgement of a writable property (docs: IoT Plug and Play conventions, writable properties). */
-export type Acknowledgement = {
-  readonly value: unknown
-  /** 200 applied, 203 nothing desired and the default in force, 400 refused. */
-  readonly ac: 200 | 203 | 400
-  readonly av: number
-  readonly ad: string
-}
 
 /** Applies desired properties over what is in force. */
 export function applyDesired(

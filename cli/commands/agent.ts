@@ -96,7 +96,7 @@ disk, and is sent when it can be.
     const recording = options.record === undefined ? undefined : new RecordingWriter(options.record, Object.keys(first))
     process.stdout.write(options.json ? '' : `${deviceId} publishes every ${options.every} ms, Ctrl-C ends it\n`)
     const counts = await runSdkAgent({
-      credentials,
+      credentials: async () => credentials,
       modelId: config.modelId,
       everyMs: options.every,
       read: (nowMs) => computer.read(nowMs),

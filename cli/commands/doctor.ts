@@ -10,6 +10,9 @@ import { noPositionals, parseOptions, Port, printJson, UsageError } from '../com
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 import type { Target } from '../connection-file.ts'
+import { checkAzure } from '../doctor/azure-checks.ts'
+import { readAzureEnvironment } from '../doctor/azure-environment.ts'
+import type { Finding } from '../doctor/finding.ts'
 
 const Options = z.object({
   target: z.string().optional(),
@@ -17,9 +20,6 @@ const Options = z.object({
   json: z.boolean().default(false),
   positionals: noPositionals,
 })
-
-/** One thing that can be wrong, in words a person can act on. */
-type Finding = { readonly check: string; readonly ok: boolean; readonly detail: string }
 
 const limits = { diskBytes: 500 * 1024 * 1024, clockMs: 300_000, connectMs: 5_000 } as const
 
@@ -29,10 +29,13 @@ export const doctor: Command = {
 
 Checks Node's version, the port of the page, the data folder, free disk space, the
 connection strings, whether the hub can be reached, this computer's clock against the
-hub's, and the consumer groups that the app reads by. Exit code 1 when something is wrong.
+hub's, and the consumer groups that the app reads by; of a deployment by \`azd up\`, the hub's
+route and its endpoint too. Exit code 1 when something is wrong.
 
   --target FILE    connection.json to check (default: that of \`npm start\`, if there is one);
-                   azure takes the one that MILLWRIGHT_AZURE_CONNECTION names
+                   azure takes what azd deployed from this folder (or IOT_HUB_NAME,
+                   AZURE_RESOURCE_GROUP and AZURE_SUBSCRIPTION_ID), as who \`az login\` signed in,
+                   and the connection.json that MILLWRIGHT_AZURE_CONNECTION names
   --port N         port of the page (PORT, or 7300)
   --json           one JSON object a finding
 `,
@@ -43,7 +46,7 @@ hub's, and the consumer groups that the app reads by. Exit code 1 when something
       throw new UsageError(`PORT is '${process.env.PORT}', expected a number from 0 to 65535`)
     const port = options.port ?? environmentPort.data!
     const findings: Finding[] = [checkNode(), await checkPort(port), await checkFolder(), await checkDisk()]
-    findings.push(...(await checkConnection(options.target)))
+    findings.push(...(await checkTarget(options.target)))
     for (const finding of findings) {
       if (options.json) printJson(finding)
       else process.stdout.write(`${finding.ok ? 'ok    ' : 'WRONG '} ${finding.check.padEnd(12)} ${finding.detail}\n`)
@@ -121,19 +124,35 @@ async function checkDisk(): Promise<Finding> {
   }
 }
 
-/** `azure` stands for the file that the contract suites use, too. */
-function fileOf(target: string | undefined): string {
-  if (target !== 'azure') return target ?? join(dataDirectory(), 'connection.json')
+/** What azd deployed, by the resource manager; and the connection strings that the contract suites use, where there are any. */
+async function checkTarget(target: string | undefined): Promise<Finding[]> {
+  if (target !== 'azure') return checkConnection(target)
   const file = process.env.MILLWRIGHT_AZURE_CONNECTION
-  if (!file)
-    throw new UsageError('--target azure needs MILLWRIGHT_AZURE_CONNECTION, the path of a connection.json that names a hub on Azure')
-  return file
+  const deployed = await checkDeployment()
+  if (!file && deployed.length === 0)
+    throw new UsageError(
+      '--target azure needs a folder that `azd up` was run in, or IOT_HUB_NAME, AZURE_RESOURCE_GROUP and AZURE_SUBSCRIPTION_ID, or MILLWRIGHT_AZURE_CONNECTION',
+    )
+  return [...deployed, ...(file ? await checkConnection(file) : [])]
+}
+
+async function checkDeployment(): Promise<Finding[]> {
+  try {
+    const environment = await readAzureEnvironment(process.env, process.cwd())
+    if (!environment) return []
+    // Loaded only when needed: signing in brings a large library.
+    const { resourceManager } = await import('../doctor/resource-manager.ts')
+    return await checkAzure(resourceManager(process.env.AZURE_RESOURCE_MANAGER_ENDPOINT), environment)
+  } catch (error) {
+    const detail = error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : String(error)
+    return [{ check: 'azure', ok: false, detail }]
+  }
 }
 
 async function checkConnection(file: string | undefined): Promise<Finding[]> {
   let target: Target
   try {
-    target = await readConnectionFile(fileOf(file))
+    target = await readConnectionFile(file ?? join(dataDirectory(), 'connection.json'))
   } catch (error) {
     // Before the first start there is none, and nothing is wrong with that.
     if (file === undefined) return [{ check: 'connection', ok: true, detail: 'no cloud has been started here yet' }]

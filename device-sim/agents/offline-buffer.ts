@@ -152,8 +152,12 @@ export class OfflineBuffer {
   async more(signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.next()) return
     await new Promise<void>((resolve) => {
-      this.#waiting.push(resolve)
-      signal.addEventListener('abort', () => resolve(), { once: true })
+      const wake = () => {
+        signal.removeEventListener('abort', wake)
+        resolve()
+      }
+      this.#waiting.push(wake)
+      signal.addEventListener('abort', wake)
     })
   }
 

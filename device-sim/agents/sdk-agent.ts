@@ -3,21 +3,24 @@
  * publishes one message after another, so that order survives every retry.
  */
 import iot from 'azure-iot-device'
-import iotMqtt from 'azure-iot-device-mqtt'
+import { z } from 'zod'
+import type { Acknowledgement } from '../../contract/acknowledgement.ts'
 import { stamp } from '../../contract/telemetry/decode.ts'
 import { encodePackedBatch, packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
 import { expiredReason } from '../../contract/telemetry/telemetry.ts'
-import type { DeviceCredentials } from '../device-credentials.ts'
-import { formatDeviceConnectionString } from '../device-credentials.ts'
 import type { PublishCounts } from '../mqtt-device.ts'
 import { pause } from '../pause.ts'
 import type { Sample } from '../telemetry-stamp.ts'
+import type { Updater } from '../updates/updater.ts'
+import { HubLink } from './hub-link.ts'
+import type { CredentialsSource } from './hub-link.ts'
 import { OfflineBuffer } from './offline-buffer.ts'
 import type { NextMessage } from './offline-buffer.ts'
 
 export type SdkAgentOptions = {
-  readonly credentials: DeviceCredentials
+  readonly credentials: CredentialsSource
   readonly modelId: string
+  /** Until the twin's desired property `intervalMs` says otherwise. */
   readonly everyMs: number
   readonly read: (nowMs: number) => Promise<Record<string, number>>
   /** Folder for what is not acknowledged yet. */
@@ -27,25 +30,28 @@ export type SdkAgentOptions = {
   readonly signal: AbortSignal
   readonly onError: (error: Error) => void
   readonly onSample?: (sample: Sample) => void
+  /** Told when the twin changes how often is sampled. */
+  readonly onInterval?: (everyMs: number) => void
+  /** Of an agent that a service manager runs. */
+  readonly updater?: Updater
 }
+
+const IntervalMs = z.number().int().min(100).max(3_600_000)
 
 const retryMsMin = 1_000
 const retryMsMax = 60_000
 
 /** Runs until the signal; returns what was published. */
 export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCounts> {
-  const { credentials, modelId, everyMs, read, directory, bufferBytesMax, bootId, signal, onError, onSample } = options
+  const { modelId, everyMs, read, directory, bufferBytesMax, bootId, signal, onError, onSample, onInterval, updater } = options
   const buffer = new OfflineBuffer({
     directory,
     bytesMax: bufferBytesMax,
     bootId,
     onTrouble: (error) => error && onError(new Error(`the buffer cannot be written: ${error.message}`, { cause: error })),
   })
-  const client = iot.Client.fromConnectionString(formatDeviceConnectionString(credentials), iotMqtt.Mqtt)
-  await client.setOptions({ modelId, ...(credentials.ca === undefined ? {} : { ca: credentials.ca }) })
-  client.on('error', onError)
   const counts: PublishCounts = { published: 0, acknowledged: 0, dropped: 0, messages: 0, errors: 0 }
-  const sampling = setInterval(() => {
+  const sample = () => {
     const timeMs = Date.now()
     read(timeMs)
       .then((values) => {
@@ -54,7 +60,25 @@ export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCoun
         onSample?.({ timeMs, values })
       })
       .catch(onError)
-  }, everyMs)
+  }
+  let intervalMs = everyMs
+  let sampling = setInterval(sample, intervalMs)
+  const onDesired = (desired: Readonly<Record<string, unknown>>) => {
+    const av = typeof desired.$version === 'number' ? desired.$version : 0
+    const wanted = IntervalMs.default(everyMs).safeParse(desired.intervalMs ?? undefined)
+    if (wanted.success && wanted.data !== intervalMs) {
+      intervalMs = wanted.data
+      onInterval?.(intervalMs)
+      clearInterval(sampling)
+      if (!signal.aborted) sampling = setInterval(sample, intervalMs)
+    }
+    const answer: Acknowledgement = !wanted.success
+      ? { value: intervalMs, ac: 400, av, ad: z.prettifyError(wanted.error) }
+      : { value: intervalMs, av, ...(desired.intervalMs === undefined ? { ac: 203, ad: 'default' } : { ac: 200, ad: 'applied' }) }
+    link.twin.report({ intervalMs: answer })
+    void updater?.answer(desired.software, av, (software) => link.twin.report({ software })).catch(onError)
+  }
+  const link = new HubLink(options.credentials, modelId, { onDesired, onError })
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   let retryMs = retryMsMin
   while (!signal.aborted) {
@@ -63,12 +87,13 @@ export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCoun
     if (!next || signal.aborted) continue
     try {
       // The SDK retries for minutes while the hub is away; whoever wants to stop does not wait for it.
-      await Promise.race([client.sendEvent(toMessage(next, credentials.deviceId, modelId)), stopped])
+      await Promise.race([link.send((deviceId) => toMessage(next, deviceId, modelId)), stopped])
       if (signal.aborted) break
       counts.messages++
       if (next.kind === 'samples') counts.acknowledged += next.readings
       else counts.dropped += next.range.count
       buffer.acknowledged(next)
+      updater?.confirm()
       retryMs = retryMsMin
     } catch (error) {
       counts.errors++
@@ -79,8 +104,7 @@ export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCoun
   }
   clearInterval(sampling)
   await buffer.close()
-  // Closing a client that never connected waits for its retries.
-  await Promise.race([client.close().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1_000))])
+  await link.close()
   return counts
 }
 

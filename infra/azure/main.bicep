@@ -34,9 +34,9 @@ var tags = { 'azd-env-name': environmentName, application: 'millwright' }
 
 // What a size amounts to; docs/SCALE.md says why. SKUs of hub and event hub cannot be changed across tiers in place.
 var sizes = {
-  laptop: { hubSku: 'S1', hubUnits: 1, partitions: 4, throughputUnits: 1, throughputUnitsMax: 2, instancesMax: 40, pubSubSku: 'Free_F1' }
-  thousand: { hubSku: 'S1', hubUnits: 1, partitions: 8, throughputUnits: 1, throughputUnitsMax: 4, instancesMax: 40, pubSubSku: 'Standard_S1' }
-  'hundred-thousand': { hubSku: 'S2', hubUnits: 6, partitions: 32, throughputUnits: 8, throughputUnitsMax: 20, instancesMax: 100, pubSubSku: 'Standard_S1' }
+  laptop: { hubSku: 'S1', hubUnits: 1, partitions: 4, throughputUnits: 1, throughputUnitsMax: 2, instancesMax: 40, instanceMemoryMb: 512, pubSubSku: 'Free_F1', pubSubUnits: 1, logsGbPerDayMax: 1 }
+  thousand: { hubSku: 'S1', hubUnits: 1, partitions: 8, throughputUnits: 1, throughputUnitsMax: 4, instancesMax: 40, instanceMemoryMb: 512, pubSubSku: 'Standard_S1', pubSubUnits: 1, logsGbPerDayMax: 1 }
+  'hundred-thousand': { hubSku: 'S2', hubUnits: 6, partitions: 32, throughputUnits: 2, throughputUnitsMax: 20, instancesMax: 100, instanceMemoryMb: 2048, pubSubSku: 'Standard_S1', pubSubUnits: 1, logsGbPerDayMax: 5 }
 }
 var chosen = sizes[size]
 
@@ -49,7 +49,7 @@ resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
 module monitoring 'modules/monitoring.bicep' = {
   name: 'monitoring'
   scope: group
-  params: { token: token, location: location, tags: tags }
+  params: { token: token, location: location, tags: tags, logsGbPerDayMax: chosen.logsGbPerDayMax }
 }
 
 module identity 'modules/identity.bicep' = {
@@ -94,7 +94,7 @@ module iotHub 'modules/iot-hub.bicep' = {
 module pubSub 'modules/web-pubsub.bicep' = {
   name: 'web-pubsub'
   scope: group
-  params: { token: token, location: location, tags: tags, sku: chosen.pubSubSku }
+  params: { token: token, location: location, tags: tags, sku: chosen.pubSubSku, units: chosen.pubSubUnits }
 }
 
 module vault 'modules/key-vault.bicep' = {
@@ -153,6 +153,7 @@ module functions 'modules/functions.bicep' = {
     serviceDepartmentUrl: serviceDepartmentUrl
     operators: operators
     instancesMax: chosen.instancesMax
+    instanceMemoryMb: chosen.instanceMemoryMb
   }
 }
 

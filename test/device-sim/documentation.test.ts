@@ -6,6 +6,7 @@ import { FilterSpec } from '../../contract/filter-spec.ts'
 import { clockFaultKinds, deliveryFaultKinds, physicalFaultKinds, sensorFaultKinds } from '../../device-sim/faults/fault.ts'
 import { machineKindNames } from '../../device-sim/machine-kinds.ts'
 import { AgentConfig } from '../../device-sim/sensors/agent-config.ts'
+import { Release } from '../../device-sim/updates/release.ts'
 import { root } from '../support/product.ts'
 
 const page = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -23,15 +24,18 @@ describe('the page about machines', () => {
   })
 })
 
-test('the Raspberry Pi page’s configuration is one', () => {
-  const json = /```json\n([\s\S]+?)```/.exec(page('docs/RASPBERRY-PI.md'))![1]!
-  expect(Object.keys(AgentConfig.parse(JSON.parse(json)).signals)).toHaveLength(6)
+test('the Raspberry Pi page’s configuration and desired release are some', () => {
+  const [release, config] = [...page('docs/RASPBERRY-PI.md').matchAll(/```json\n([\s\S]+?)```/g)].map(
+    (match) => JSON.parse(match[1]!) as unknown,
+  )
+  expect(Object.keys(AgentConfig.parse(config).signals)).toHaveLength(6)
+  expect(Object.keys((release as { software: object }).software).filter((name) => !(name in Release.shape))).toEqual([])
 })
 
 test('the systemd unit names settings that the agent reads', () => {
   const names = page('infra/systemd/millwright-agent.service').match(/\b(IOTHUB|AGENT)_[A-Z_]+/g)!
   expect(names.length).toBeGreaterThan(3)
-  for (const name of names) expect(page('device-sim/agent-settings.ts')).toContain(`${name}: z`)
+  for (const name of names) expect(page('device-sim/agent-settings.ts')).toMatch(new RegExp(`  ${name}: (z|ConnectionString)`))
 })
 
 test('the edge’s page has every filter', () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,6 +28,17 @@ describe('an agent’s buffer', () => {
     })
     buffer.acknowledged(next)
     expect(buffer.next()).toBeUndefined()
+    await buffer.close()
+  })
+
+  test('leaves nothing behind on the signal that ends its waits', async () => {
+    const buffer = open('a')
+    for (let wait = 0; wait < 3; wait++) {
+      buffer.add({ timeMs: wait, values: { x: wait } })
+      await buffer.more(never)
+      buffer.acknowledged(buffer.next()!)
+    }
+    expect(getEventListeners(never, 'abort')).toEqual([])
     await buffer.close()
   })
 

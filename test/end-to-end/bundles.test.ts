@@ -71,7 +71,8 @@ describe('the device bundle', () => {
       output: expect.stringContaining('"device":"alone-2"'),
     })
     const wrong = { ...settings, IOTHUB_DEVICE_DPS_DEVICE_KEY: Buffer.from('not its key').toString('base64') }
-    expect(await run(join(folder, 'device', 'agent.cjs'), wrong, /$^/)).toMatchObject({ code: 1, output: expect.stringContaining('401') })
+    // It goes on measuring, and asks again: the enrolment may be mended while it runs.
+    expect(await run(join(folder, 'device', 'agent.cjs'), wrong, /answered 401 for 'alone-2'/)).toMatchObject({ code: 0 })
   })
   test.skipIf(process.platform === 'win32')('tells systemd that it is ready, and that it lives', async () => {
     // In the place of systemd's own program, one that writes down what it is told.

@@ -187,7 +187,10 @@ describe('azure.yaml', () => {
   const yaml = AzureYaml.parse(parse(readFileSync(join(root, 'azure.yaml'), 'utf8')))
   test('names a template, parameters and hooks that are there', () => {
     expect(existsSync(join(root, yaml.infra.path, `${yaml.infra.module}.bicep`))).toBe(true)
-    expect(existsSync(join(root, 'infra/hooks/postprovision.sh'))).toBe(true)
+    const commands = Object.values(yaml.hooks).flatMap((one) => ('run' in one ? [one.run] : [one.posix.run, one.windows?.run ?? '']))
+    const scripts = commands.flatMap((command) => [...command.matchAll(/node (\S+)/g)].map((match) => match[1]!))
+    expect(scripts).toEqual(['infra/hooks/postprovision.mjs', 'infra/hooks/postprovision.mjs'])
+    for (const script of scripts) expect(existsSync(join(root, script)), script).toBe(true)
     const parameters = z
       .object({ parameters: z.record(z.string(), z.object({ value: z.string() })) })
       .parse(JSON.parse(read('main.parameters.json')))

@@ -19,6 +19,9 @@ param serviceDepartmentUrl string
 param operators int
 param instancesMax int
 
+@allowed([512, 2048, 4096])
+param instanceMemoryMb int
+
 resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
   name: storageName
 }
@@ -51,7 +54,7 @@ resource app 'Microsoft.Web/sites@2023-12-01' = {
         }
       }
       runtime: { name: 'node', version: '22' }
-      scaleAndConcurrency: { maximumInstanceCount: instancesMax, instanceMemoryMB: 2048 }
+      scaleAndConcurrency: { maximumInstanceCount: instancesMax, instanceMemoryMB: instanceMemoryMb }
     }
     siteConfig: { minTlsVersion: '1.2', http20Enabled: true }
   }

@@ -2,12 +2,14 @@
 param token string
 param location string
 param tags object
+param logsGbPerDayMax int
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
   name: 'log-${token}'
   location: location
   tags: tags
-  properties: { sku: { name: 'PerGB2018' }, retentionInDays: 30 }
+  // A loop that logs must not cost more than the plant: the day's rest is lost, and the cap itself is logged.
+  properties: { sku: { name: 'PerGB2018' }, retentionInDays: 30, workspaceCapping: { dailyQuotaGb: logsGbPerDayMax } }
 }
 
 resource insights 'Microsoft.Insights/components@2020-02-02' = {
