@@ -23,6 +23,14 @@ const sources = [
 ]
 const mark = join(dist, '.built')
 
+const nodeCheck = `{
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major < 20 || (major === 20 && minor < 19)) {
+    process.stderr.write('Millwright needs Node 20.19 or later, this is ' + process.versions.node + '\\n')
+    process.exit(2)
+  }
+}`
+
 /** True when a source is newer than the last build. */
 export function isStale() {
   if (!existsSync(mark)) return true
@@ -47,22 +55,24 @@ export async function build() {
     define: { __MILLWRIGHT_VERSION__: JSON.stringify(version) },
   }
   const node = { ...common, platform: 'node', target: 'node20', format: 'cjs', minifySyntax: true }
+  // A device or a gateway may bring any Node: an old one would fail at the first reading, and in words that help nobody.
+  const deployed = { ...node, banner: { js: nodeCheck } }
   // bufferutil and utf-8-validate are optional accelerators of `ws`; it works without them.
   const external = ['bufferutil', 'utf-8-validate']
   await Promise.all([
     // The runtime itself answers for @azure/functions-core.
     esbuild.build({
-      ...node,
+      ...deployed,
       entryPoints: ['cloud-functions/main.ts'],
       // The blob client looks for files beside itself; in a bundle it is the bundle.
       define: { ...node.define, 'import.meta.url': 'bundleUrl' },
-      banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href" },
+      banner: { js: `${nodeCheck}\nconst bundleUrl = require('node:url').pathToFileURL(__filename).href` },
       outfile: 'dist/functions/main.cjs',
       external: [...external, '@azure/functions-core'],
     }),
-    esbuild.build({ ...node, entryPoints: ['edge-module/main.ts'], outfile: 'dist/edge/edge-module.cjs', external }),
+    esbuild.build({ ...deployed, entryPoints: ['edge-module/main.ts'], outfile: 'dist/edge/edge-module.cjs', external }),
     esbuild.build({
-      ...node,
+      ...deployed,
       entryPoints: ['device-sim/main.ts'],
       outfile: 'dist/device/agent.cjs',
       external: [...external, 'osx-temperature-sensor'],

@@ -81,7 +81,9 @@ class Service {
   }
 
   #start(): void {
-    const child = spawn(process.execPath, [join(root, 'dist', 'device', 'agent.cjs')], { env: this.#environment })
+    const child = spawn(process.env.DEVICE_NODE ?? process.execPath, [join(root, 'dist', 'device', 'agent.cjs')], {
+      env: this.#environment,
+    })
     this.#child = child
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (this.output += chunk.toString()))
     this.#ended = new Promise((done) =>

@@ -35,7 +35,7 @@ afterAll(async () => {
 })
 
 function startAgent(): ChildProcess {
-  return spawn(process.execPath, [script], { env: { ...process.env, ...settings }, stdio: 'ignore' })
+  return spawn(process.env.DEVICE_NODE ?? process.execPath, [script], { env: { ...process.env, ...settings }, stdio: 'ignore' })
 }
 
 async function killed(child: ChildProcess): Promise<void> {

@@ -24,10 +24,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
+/** Another Node may run what goes to devices and gateways: that of another processor, for example. */
+const deviceNode = process.env.DEVICE_NODE ?? process.execPath
+
 /** Runs a bundle with only these settings until it has said something, or ended. */
 function run(script: string, environment: Record<string, string>, until: RegExp): Promise<{ code: number | null; output: string }> {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [script], {
+    const child = spawn(deviceNode, [script], {
       cwd: folder,
       env: { PATH: process.env.PATH ?? '', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -88,7 +91,7 @@ describe('the device bundle', () => {
       WATCHDOG_USEC: '200000',
       PATH: `${bin}:${process.env.PATH}`,
     }
-    const child = spawn(process.execPath, [join(folder, 'device', 'agent.cjs')], { cwd: folder, env: settings, stdio: 'ignore' })
+    const child = spawn(deviceNode, [join(folder, 'device', 'agent.cjs')], { cwd: folder, env: settings, stdio: 'ignore' })
     const ended = new Promise((done) => child.once('exit', done))
     const lines = () => (existsSync(told) ? readFileSync(told, 'utf8').trim().split('\n') : [])
     await eventually(() => (lines().filter((line) => line === 'WATCHDOG=1').length >= 3 ? true : undefined))
@@ -107,6 +110,12 @@ describe('the device bundle', () => {
     expect(output).toContain('AGENT_INTERVAL_MS')
     expect(output).not.toContain('TOPSECRET')
   })
+})
+
+test.each(['device/agent.cjs', 'edge/edge-module.cjs'])('%s says at once when its Node is too old', async (bundle) => {
+  const old = join(folder, 'old.cjs')
+  writeFileSync(old, `Object.defineProperty(process.versions, 'node', { value: '20.11.0' })\nrequire('./${bundle}')\n`)
+  expect(await run(old, {}, /$^/)).toEqual({ code: 2, output: 'Millwright needs Node 20.19 or later, this is 20.11.0\n' })
 })
 
 describe('the edge bundle', () => {
