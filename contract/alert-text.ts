@@ -46,6 +46,9 @@ const sentences: Readonly<Record<Language, Sentences>> = {
       'does-not-fit-the-other-signals': ({ name, observed, range }) =>
         `${name} is ${observed}, which does not fit the other signals: by them ${range} is expected.`,
       stuck: ({ name, observed }) => `${name} no longer moves: it has been ${observed} longer than it ever was the same.`,
+      'between-modes': ({ name, observed, range }) =>
+        `${name} is ${observed}, where it has only ever passed through: it rests in other places, the nearest ${range}.`,
+      spike: ({ name, observed }) => `${name} went far away and straight back to ${observed}, as it never does.`,
       missing: ({ name, observed }) => `${name} is no longer sent, while the device goes on; the last value was ${observed}.`,
       'no-data': ({ who, observed, max }) => `${who} has sent nothing for ${observed}; ${max} is usual at most.`,
     },
@@ -74,6 +77,9 @@ const sentences: Readonly<Record<Language, Sentences>> = {
       'does-not-fit-the-other-signals': ({ name, observed, range }) =>
         `${name}: ${observed} passt nicht zu den anderen Signalen; nach ihnen wäre ${range} zu erwarten.`,
       stuck: ({ name, observed }) => `${name} bewegt sich nicht mehr: ${observed}, länger unverändert als je zuvor.`,
+      'between-modes': ({ name, observed, range }) =>
+        `${name}: ${observed}, wo es bisher nur durchging; es ruht anderswo, am nächsten bei ${range}.`,
+      spike: ({ name, observed }) => `${name} schlug weit aus und sofort zurück auf ${observed}, wie nie zuvor.`,
       missing: ({ name, observed }) => `${name} wird nicht mehr gesendet, während das Gerät weiterläuft; letzter Wert ${observed}.`,
       'no-data': ({ who, observed, max }) => `${who} hat seit ${observed} nichts gesendet; üblich sind höchstens ${max}.`,
     },

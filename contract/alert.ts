@@ -19,6 +19,8 @@ export const DetectorName = z.enum([
   'step',
   'drift',
   'stuck',
+  'mode',
+  'spike',
   'relation',
   'missing',
   'rate',
@@ -39,6 +41,8 @@ export const ReasonCode = z.enum([
   'drifting',
   'does-not-fit-the-other-signals',
   'stuck',
+  'between-modes',
+  'spike',
   'missing',
   'no-data',
 ])

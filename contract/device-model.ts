@@ -71,8 +71,11 @@ const SignalModel = z.object({
   aliases: z.record(z.string(), z.object({ unit: z.string() })).default({}),
   /** A change faster than this, in the signal's unit a second, is impossible or dangerous. */
   ratePerSMax: z.number().positive().optional(),
-  /** `limits` for signals that jump by nature: nothing in their own past makes a value unusual. */
-  watch: z.enum(['all', 'limits']).default('all'),
+  /**
+   * `modes` for signals that jump by nature within what the machine can do (on and off, speeds): where they rest, and how
+   * far they go, is learned. `limits` for those of which the past says nothing (positions, loads of a network).
+   */
+  watch: z.enum(['all', 'modes', 'limits']).default('all'),
 })
 export type SignalModel = z.infer<typeof SignalModel>
 

@@ -143,10 +143,11 @@ export function traitsOf(
   { isThinned = false, configuration = standardConfiguration }: WatchOptions = {},
 ): SeriesTraits {
   const known = model?.signals[signal]
-  const hasModes = model !== undefined && Object.values(model.signals).some(({ watch }) => watch === 'limits')
+  const hasModes = model !== undefined && Object.values(model.signals).some(({ watch }) => watch !== 'all')
   return {
     resolution: known?.deadband ?? 0,
-    isJumpy: known?.watch === 'limits',
+    isJumpy: known !== undefined && known.watch !== 'all',
+    isModal: known?.watch === 'modes',
     hasModes,
     isThinned,
     configuration,

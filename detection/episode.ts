@@ -49,6 +49,9 @@ export function onsetOf(phase: Phase, seq: number, timeMs: number): Onset {
   return phase.kind === 'pending' ? { ...phase, readings: phase.readings + 1 } : { readings: 1, firstSeq: seq, firstTimeMs: timeMs }
 }
 
+/** Detectors whose verdict rests on several readings already. */
+const ownEvidence: readonly DetectorName[] = ['stuck', 'drift', 'spike', 'relation']
+
 /** Whether the onset is enough for an episode. Detectors that have gathered their own evidence need no second reading. */
 export function isEnough(
   onset: Onset,
@@ -57,7 +60,7 @@ export function isEnough(
 ): boolean {
   if (onset.readings >= onReadings) return true
   if (limit) return limit.safety !== undefined
-  return severity >= severeFrom || detector === 'stuck' || detector === 'relation' || detector === 'drift'
+  return severity >= severeFrom || (detector !== undefined && ownEvidence.includes(detector))
 }
 
 export function isCoolingDown(cooldown: Cooldown, { severity, limit }: Finding): boolean {

@@ -77,6 +77,10 @@ function reasonOf(detector: DetectorName, isHigh: boolean): ReasonCode {
       return 'drifting'
     case 'stuck':
       return 'stuck'
+    case 'mode':
+      return 'between-modes'
+    case 'spike':
+      return 'spike'
     case 'relation':
       return 'does-not-fit-the-other-signals'
     case 'missing':

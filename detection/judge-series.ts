@@ -7,6 +7,7 @@
  */
 import type { DetectorName } from '../contract/alert.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
+import { gapAt } from './modes.ts'
 import { highOf, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
 import { driftLevel, seasonBins, slot, statistic } from './series-state.ts'
@@ -39,7 +40,9 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   judgement.bin = binOf(timeMs)
   judgement.seasonal = value - season[judgement.bin]!
   judgement.jump = value - numbers[slot.lastValue]!
+  judgement.reversal = reversalOf(numbers[slot.lastJump]!, judgement.jump)
   judgement.rolling = 0
+  if (traits.isModal) judgeModal(state, timeMs, value, traits, judgement)
   if (!traits.isJumpy) {
     if (numbers[slot.windowCount]! >= settings.learningReadings) judgeRolling(state, value, traits, judgement)
     if (count >= settings.noveltyReadings) judgeNovelty(state, timeMs, value, traits, judgement)
@@ -68,7 +71,7 @@ function begin(judgement: Judgement, timeMs: number, value: number): void {
   judgement.isGap = false
   judgement.bin = binOf(timeMs)
   judgement.fast = judgement.slow = value
-  judgement.highPassed = judgement.jump = judgement.rolling = 0
+  judgement.highPassed = judgement.jump = judgement.reversal = judgement.rolling = 0
   judgement.seasonal = Number.NaN
 }
 
@@ -144,6 +147,51 @@ function judgeNovelty(
   compareWithPast(past, 'step', statistic.step, fast - slow, noise, ofChange, judgement, value, settings.fastWeight)
 }
 
+/** A change that takes the one before it back: what went up comes straight down again. */
+function reversalOf(before: number, jump: number): number {
+  return before > 0 !== jump > 0 ? Math.sign(jump) * Math.min(Math.abs(before), Math.abs(jump)) : 0
+}
+
+/** What switches does so within a range, and stays for more than a reading; a day must be seen. */
+function judgeModal(state: SeriesState, timeMs: number, value: number, traits: SeriesTraits, judgement: Judgement): void {
+  const { numbers, past } = state
+  const seenMs = timeMs - numbers[slot.firstTimeMs]!
+  if (numbers[slot.count]! < settings.noveltyReadings || seenMs < dayMs) return
+  const { resolution, configuration } = traits
+  const level = numbers[slot.slow]!
+  const noise = Math.max(resolution, Math.abs(level) * 1e-6, 1e-12)
+  const margin = configuration.marginRanges * (1 + settings.levelMaturityMs / (2 * seenMs))
+  compareWithPast(
+    past,
+    'level',
+    statistic.level,
+    value,
+    Math.max(noise, settings.levelRangeMin * Math.abs(level)),
+    margin,
+    judgement,
+    value,
+  )
+  if (!judgement.isGap) compareWithPast(past, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
+  judgeModes(state, value, traits, judgement)
+}
+
+/** A value where the series has only been jumped over, between the places where it rests. */
+function judgeModes(state: SeriesState, value: number, { resolution, configuration }: SeriesTraits, judgement: Judgement): void {
+  const gap = gapAt(state, value)
+  if (!gap) return
+  const { low, high } = gap
+  const width = state.numbers[slot.modesWidth]!
+  const room = Math.max(2 * configuration.marginRanges * settings.modeGapShare * (high - low), width, 3 * resolution)
+  const isNearLow = value - low < high - value
+  const severity = (isNearLow ? value - low : high - value) / room
+  if (severity <= judgement.severity) return
+  judgement.severity = severity
+  judgement.detector = 'mode'
+  judgement.isHigh = isNearLow
+  judgement.expectedMin = isNearLow ? lowOf(state.past, statistic.level) : high - room
+  judgement.expectedMax = isNearLow ? low + room : highOf(state.past, statistic.level)
+}
+
 /** @param gain by how much the statistic changes with the value */
 function compareWithPast(
   past: Float32Array,
@@ -207,10 +255,20 @@ function judgeStuck(
 }
 
 function stuckAfter(numbers: Float64Array, timeMs: number, isJumpy: boolean): number {
-  const repeats = Math.min(0.9999, Math.max(0.01, 1 - numbers[slot.changes]! / numbers[slot.count]!))
-  const byChance = Math.log(settings.stuckChance) / Math.log(repeats)
-  const readings = Math.max(settings.stuckReadings, settings.stuckRuns * numbers[slot.longestRun]!, byChance)
-  if (!isJumpy) return readings
   // What stands still by nature has a first time, too: a day must be seen.
-  return timeMs - numbers[slot.firstTimeMs]! < dayMs ? Number.POSITIVE_INFINITY : settings.stuckJumpy * readings
+  if (isJumpy && timeMs - numbers[slot.firstTimeMs]! < dayMs) return Number.POSITIVE_INFINITY
+  const isElsewhere =
+    numbers[slot.lastValue]! !== numbers[slot.restValue]! &&
+    numbers[slot.readingsElsewhere]! >= settings.elsewhereReadings &&
+    numbers[slot.changesElsewhere]! >= settings.elsewhereChanges
+  if (isElsewhere)
+    return longestByChance(numbers[slot.longestElsewhere]!, numbers[slot.changesElsewhere]! / numbers[slot.readingsElsewhere]!)
+  const readings = longestByChance(numbers[slot.longestRun]!, numbers[slot.changes]! / numbers[slot.count]!)
+  return isJumpy ? settings.stuckJumpy * readings : readings
+}
+
+/** @param changes the share of readings that differ from the one before */
+function longestByChance(longestRun: number, changes: number): number {
+  const repeats = Math.min(0.9999, Math.max(0.01, 1 - changes))
+  return Math.max(settings.stuckReadings, settings.stuckRuns * longestRun, Math.log(settings.stuckChance) / Math.log(repeats))
 }

@@ -5,8 +5,10 @@ import type { DetectionConfiguration } from './configuration.ts'
 export type SeriesTraits = {
   /** The smallest change that means anything, in the signal's unit; 0 if not known. */
   readonly resolution: number
-  /** Jumps by nature: nothing in its own past makes a value unusual. */
+  /** Jumps by nature: a change says nothing. */
   readonly isJumpy: boolean
+  /** Jumps between places where it rests, within a range that can be learned. */
+  readonly isModal: boolean
   /** A signal of the device is jumpy: the machine has modes. */
   readonly hasModes: boolean
   /** Readings were left out on the way: a silence or a run says nothing. */
@@ -38,6 +40,8 @@ export type Judgement = {
   highPassed: number
   seasonal: number
   jump: number
+  /** How far the change before this one was taken back by it. */
+  reversal: number
   rolling: number
 }
 
@@ -57,6 +61,7 @@ export function newJudgement(): Judgement {
     highPassed: 0,
     seasonal: 0,
     jump: 0,
+    reversal: 0,
     rolling: 0,
   }
 }

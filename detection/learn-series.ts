@@ -3,6 +3,7 @@
  * window, runs and pauses. All incremental; nothing is computed again over a window.
  */
 import type { Judgement, SeriesTraits } from './judgement.ts'
+import { closeModeBlock, learnModes, turnModeEpoch } from './modes.ts'
 import { closeBlock, highOf, lowOf, remember, turnEpoch } from './past.ts'
 import { replaceSorted } from './rolling-window.ts'
 import { driftLevel, slot, statistic, windowReadings } from './series-state.ts'
@@ -14,7 +15,7 @@ export function learn(
   state: SeriesState,
   timeMs: number,
   value: number,
-  { isJumpy, configuration }: SeriesTraits,
+  { isJumpy, isModal, resolution, configuration }: SeriesTraits,
   judgement: Judgement,
 ): void {
   if (judgement.kind === 'late') return
@@ -27,6 +28,9 @@ export function learn(
     learnInterval(numbers, elapsedMs, judgement.isGap)
     learnDrift(state, timeMs, elapsedMs, value)
   }
+  const isUnusual = judgement.severity >= 1 && numbers[slot.unusualRun]! < settings.adoptReadings
+  if (isModal) learnModes(state, value, resolution, isUnusual, judgement.isGap)
+  numbers[slot.lastJump] = judgement.isGap ? 0 : judgement.jump
   numbers[slot.unusualRun] = judgement.severity >= 1 ? numbers[slot.unusualRun]! + 1 : 0
   numbers[slot.severity] = judgement.severity
   numbers[slot.lastTimeMs] = timeMs
@@ -38,11 +42,11 @@ export function learn(
   remember(past, statistic.level, value)
   remember(past, statistic.highPass, judgement.highPassed)
   if (judgement.seasonal === judgement.seasonal) remember(past, statistic.season, judgement.seasonal)
-  if (!judgement.isGap) remember(past, statistic.jump, judgement.jump)
+  if (!judgement.isGap) remember(past, statistic.jump, isJumpy ? judgement.reversal : judgement.jump)
   remember(past, statistic.step, judgement.fast - judgement.slow)
   if (numbers[slot.windowCount]! >= settings.learningReadings) remember(past, statistic.rolling, judgement.rolling)
   turnPages(state, timeMs)
-  learnSeason(state, elapsedMs, value, judgement.bin)
+  if (!isJumpy) learnSeason(state, elapsedMs, value, judgement.bin)
   learnWindow(state, value, judgement, configuration.rollingScore)
 }
 
@@ -50,19 +54,34 @@ function learnFirst(numbers: Float64Array, timeMs: number, value: number): void 
   numbers[slot.firstTimeMs] = numbers[slot.lastTimeMs] = numbers[slot.blockStartMs] = numbers[slot.epochStartMs] = timeMs
   numbers[slot.highPass] = numbers[slot.driftLevel] = value
   numbers[slot.seasonBin] = -1
+  numbers[slot.restValue] = Number.NaN
 }
 
 function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void {
-  if (value === numbers[slot.lastValue]!) {
+  const last = numbers[slot.lastValue]!
+  const isElsewhere = last !== numbers[slot.restValue]!
+  if (isElsewhere) numbers[slot.readingsElsewhere]!++
+  if (value === last) {
     numbers[slot.stuckRun]!++
     return
   }
-  const longest = numbers[slot.longestRun]!
-  // A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most.
-  const run = isJumpy ? numbers[slot.stuckRun]! : Math.min(numbers[slot.stuckRun]!, Math.max(settings.stuckReadings, 2 * longest))
-  numbers[slot.longestRun] = Math.max(longest, run)
+  const run = numbers[slot.stuckRun]!
+  if (isElsewhere) numbers[slot.changesElsewhere]!++
+  if (run > numbers[slot.longestRun]!) {
+    if (isElsewhere) {
+      // Another value to rest at: the runs of the old one are runs elsewhere from now on.
+      numbers[slot.longestElsewhere] = Math.max(numbers[slot.longestElsewhere]!, numbers[slot.longestRun]!)
+      numbers[slot.restValue] = last
+    }
+    numbers[slot.longestRun] = longerRun(numbers[slot.longestRun]!, run, isJumpy)
+  } else if (isElsewhere) numbers[slot.longestElsewhere] = longerRun(numbers[slot.longestElsewhere]!, run, isJumpy)
   numbers[slot.stuckRun] = 0
   numbers[slot.changes]!++
+}
+
+/** A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most. */
+function longerRun(longest: number, run: number, isJumpy: boolean): number {
+  return Math.max(longest, isJumpy ? run : Math.min(run, Math.max(settings.stuckReadings, 2 * longest)))
 }
 
 function learnInterval(numbers: Float64Array, elapsedMs: number, isGap: boolean): void {
@@ -89,15 +108,17 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
 }
 
-function turnPages({ numbers, past }: SeriesState, timeMs: number): void {
+function turnPages({ numbers, past, modes }: SeriesState, timeMs: number): void {
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
   if (inBlockMs >= settings.blockMs || inBlockMs < 0) {
     closeBlock(past)
+    closeModeBlock(modes)
     numbers[slot.blockStartMs] = timeMs
   }
   const inEpoch = ++numbers[slot.epochReadings]!
   if (inEpoch < settings.epochReadings || timeMs - numbers[slot.epochStartMs]! < settings.epochMs) return
   turnEpoch(past)
+  turnModeEpoch(modes)
   numbers[slot.epochReadings] = 0
   numbers[slot.epochStartMs] = timeMs
 }

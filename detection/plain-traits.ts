@@ -5,6 +5,7 @@ import type { SeriesTraits } from './judgement.ts'
 export const plainTraits: SeriesTraits = {
   resolution: 0,
   isJumpy: false,
+  isModal: false,
   hasModes: false,
   isThinned: false,
   ratePerSMax: undefined,

@@ -5,7 +5,7 @@
 
 /** Puts `arriving` into the sorted run of `count` values, in the place of the one of age `leaving` if that is given. */
 export function replaceSorted(
-  values: Float64Array,
+  values: Float32Array,
   ages: Uint8Array,
   count: number,
   arriving: number,
@@ -32,19 +32,19 @@ export function replaceSorted(
   ages[position] = age
 }
 
-export function medianOfSorted(values: Float64Array, count: number): number {
+export function medianOfSorted(values: Float32Array, count: number): number {
   const middle = count >> 1
   return count % 2 === 1 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2
 }
 
 /** A standard deviation from the window's tenths on both sides: two values that alternate spread, though half of them lie at the median. */
-export function tenthsDeviation(values: Float64Array, count: number): number {
+export function tenthsDeviation(values: Float32Array, count: number): number {
   const tenth = Math.floor(count / 10)
   return (values[count - 1 - tenth]! - values[tenth]!) / 2.563
 }
 
 /** Median absolute deviation around the median, walking outwards from it: no second sort. */
-export function medianAbsoluteDeviation(values: Float64Array, count: number, median: number): number {
+export function medianAbsoluteDeviation(values: Float32Array, count: number, median: number): number {
   let above = count >> 1
   let below = above - 1
   const wanted = count >> 1

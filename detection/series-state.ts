@@ -1,7 +1,7 @@
 /**
  * The state of all detectors of one series in one buffer, so that it can be kept in a table as bytes and restored bit
- * for bit. Counters, times and levels are doubles; ranges and the day's profile are floats, which lie a ten-millionth
- * beside the truth; the rolling window keeps the age of each value in a byte.
+ * for bit. Counters, times and levels are doubles; ranges, the day's profile and the rolling window are floats, which lie
+ * a ten-millionth beside the truth; the rolling window keeps the age of each value in a byte.
  */
 
 import { settings } from './settings.ts'
@@ -36,11 +36,22 @@ export const slot = {
   abnormalRun: 22,
   unusualRun: 23,
   severity: 24,
+  /** The change before the last: one that goes straight back is a spike. */
+  lastJump: 25,
+  /** The value that the longest run of equal readings had, and runs at any other: what rests at zero does not rest elsewhere. */
+  restValue: 26,
+  longestElsewhere: 27,
+  readingsElsewhere: 28,
+  changesElsewhere: 29,
+  /** Bins of `modes.ts`. */
+  modesLow: 30,
+  modesWidth: 31,
 } as const
 
-const doubles = 25
+const doubles = 32
 export const windowReadings = 23
 export const seasonBins = 48
+export const modeBins = 32
 /** Statistics whose own past is kept. */
 export const statistic = { level: 0, highPass: 1, season: 2, jump: 3, step: 4, rolling: 5 } as const
 const statistics = 6
@@ -50,8 +61,9 @@ export const pastFloats = 10
 const pastOffset = doubles * 8
 const seasonOffset = pastOffset + statistics * pastFloats * 4
 const windowOffset = seasonOffset + seasonBins * 4
-const agesOffset = windowOffset + windowReadings * 8
-export const seriesStateBytes = Math.ceil((agesOffset + windowReadings) / 8) * 8
+const agesOffset = windowOffset + windowReadings * 4
+const modesOffset = agesOffset + windowReadings
+export const seriesStateBytes = Math.ceil((modesOffset + 2 * modeBins) / 8) * 8
 
 export type SeriesState = {
   readonly numbers: Float64Array
@@ -60,8 +72,10 @@ export type SeriesState = {
   /** Usual value by time of day; NaN where none was seen. */
   readonly season: Float32Array
   /** The rolling window, sorted, and how old each of its values is. */
-  readonly window: Float64Array
+  readonly window: Float32Array
   readonly ages: Uint8Array
+  /** Crossings and visits of each bin of its range. */
+  readonly modes: Uint8Array
 }
 
 /** Views upon a state's bytes, which are not copied and must begin at a multiple of eight. */
@@ -70,8 +84,9 @@ function seriesStateOf(buffer: ArrayBuffer, byteOffset = 0): SeriesState {
     numbers: new Float64Array(buffer, byteOffset, doubles),
     past: new Float32Array(buffer, byteOffset + pastOffset, statistics * pastFloats),
     season: new Float32Array(buffer, byteOffset + seasonOffset, seasonBins),
-    window: new Float64Array(buffer, byteOffset + windowOffset, windowReadings),
+    window: new Float32Array(buffer, byteOffset + windowOffset, windowReadings),
     ages: new Uint8Array(buffer, byteOffset + agesOffset, windowReadings),
+    modes: new Uint8Array(buffer, byteOffset + modesOffset, 2 * modeBins),
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 2
+export const detectorVersion = 3
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -42,6 +42,13 @@ export const settings = {
   stuckRuns: 4,
   /** Signals that jump by nature also rest by nature: so many times longer. */
   stuckJumpy: 5,
+  /** Readings that are not at the value it rests at, and changes among them, before its runs there are known. */
+  elsewhereReadings: 200,
+  elsewhereChanges: 50,
+  /** Jumped over so often, a part of the range that was not stayed in lies between modes. */
+  modeCrossings: 20,
+  /** How far into such a gap, in its widths, an alert begins. */
+  modeGapShare: 0.08,
   /** A run that chance makes once in so many is no chance. */
   stuckChance: 1e-10,
   stuckAfterReadings: 200,

@@ -19,6 +19,8 @@ const dayS = 86_400
 const startMs = 1_700_000_000_000
 /** A machine that was disturbed takes a while to be as it was. */
 const recoveryS = 900
+/** Readings that must differ by more than their signal's deadband for a fault to show at all. */
+const visibleReadings = 30
 
 type Episode = { readonly deviceId: string; readonly signal: string; readonly detector: string; readonly fromS: number; toS: number }
 
@@ -51,6 +53,29 @@ function episodesOf(machines: ReturnType<typeof mixedMachines>, untilS: number, 
   return episodes
 }
 
+/**
+ * Faults that show: what the machine says differs from what it would have said without faults. A pump that is stuck while it
+ * stands, a leak while the compressor rests and a unit that slips at zero change nothing that anybody could see.
+ */
+function visibleFaults(machines: ReturnType<typeof mixedMachines>, untilS: number, faults: readonly PlannedFault[]): Set<PlannedFault> {
+  const healthy = createPlant({ machines, seed })
+  const differing = new Map(faults.map((fault) => [fault, 0]))
+  for (const [index, machine] of createPlant({ machines, seed, faults }).entries()) {
+    const own = faults.filter(({ deviceId }) => deviceId === machine.deviceId)
+    const { signals = {} } = deviceModel(machine.modelId) ?? {}
+    for (let second = 1; second <= untilS; second++) {
+      const [{ values: usual }, { values }] = [healthy[index]!.read(second), machine.read(second)]
+      const fault = own.find(({ onsetS, endS }) => second >= onsetS && second <= endS)
+      if (!fault) continue
+      const watched = fault.signal === undefined ? Object.keys(usual) : [fault.signal]
+      const isOther = (name: string) => !(Math.abs(values[name]! - usual[name]!) <= (signals[name]?.deadband ?? 0))
+      if (watched.some((name) => usual[name] !== undefined && isOther(name))) differing.set(fault, differing.get(fault)! + 1)
+    }
+  }
+  // A spike shows in one reading of twenty.
+  return new Set(faults.filter((fault) => differing.get(fault)! >= (fault.kind === 'spike' ? 1 : visibleReadings)))
+}
+
 export function measurePlant(): void {
   const healthy = episodesOf(mixedMachines(healthyMachines), healthyDays * dayS, [])
   const firstDay = healthy.filter(({ fromS }) => fromS < dayS).length
@@ -69,6 +94,7 @@ export function measurePlant(): void {
   const episodes = episodesOf(machines, untilS, faults)
   const isOf = (episode: Episode, fault: PlannedFault, graceS: number) =>
     episode.deviceId === fault.deviceId && episode.fromS <= fault.endS + graceS && episode.toS >= fault.onsetS
+  const visible = visibleFaults(machines, untilS, faults)
   const kinds = new Map<string, { faults: number; delaysS: number[]; missed: string[] }>()
   for (const fault of faults) {
     const kind = kinds.get(fault.kind) ?? { faults: 0, delaysS: [], missed: [] }
@@ -76,16 +102,19 @@ export function measurePlant(): void {
     kind.faults++
     const first = episodes.find((episode) => isOf(episode, fault, 60))
     if (first) kind.delaysS.push(Math.max(0, first.fromS - fault.onsetS))
-    else kind.missed.push(`${fault.deviceId}${fault.signal ? `/${fault.signal}` : ''}`)
+    else kind.missed.push(`${visible.has(fault) ? '' : 'unseen '}${fault.deviceId}${fault.signal ? `/${fault.signal}` : ''}`)
   }
   const found = [...kinds.values()].reduce((sum, { delaysS }) => sum + delaysS.length, 0)
   const during = episodes.filter(({ fromS }) => fromS >= dayS)
   const right = during.filter((episode) => faults.some((fault) => isOf(episode, fault, recoveryS))).length
-  printRow('labelled faults found', `${found} of ${faults.length} (${((100 * found) / faults.length).toFixed(1)} %)`)
-  printRow('alerts that belong to a fault', `${right} of ${during.length} (${((100 * right) / during.length).toFixed(1)} %)`)
+  const share = (part: number, whole: number) => `${part} of ${whole} (${((100 * part) / whole).toFixed(1)} %)`
+  const missedVisible = [...kinds.values()].flatMap(({ missed }) => missed).filter((name) => !name.startsWith('unseen')).length
+  printRow('labelled faults found', share(found, faults.length))
+  printRow('of those that show', share(visible.size - missedVisible, visible.size))
+  printRow('alerts that belong to a fault', share(right, during.length))
   for (const [kind, { faults: count, delaysS, missed }] of [...kinds].sort(([a], [b]) => a.localeCompare(b)))
     printRow(
       `  ${kind}`,
-      `${delaysS.length} of ${count}${delaysS.length === 0 ? '' : `, half within ${median(delaysS).toFixed(0)} s`}${missed.length === 0 ? '' : `; missed ${missed.join(' ')}`}`,
+      `${delaysS.length} of ${count}${delaysS.length === 0 ? '' : `, half within ${median(delaysS).toFixed(0)} s`}${missed.length === 0 ? '' : `; missed ${missed.join(', ')}`}`,
     )
 }

@@ -195,6 +195,8 @@ export const de: Record<TextKey, string> = {
   'detector.step': 'Änderung des Mittelwerts',
   'detector.drift': 'Drift seit Inbetriebnahme',
   'detector.stuck': 'Festsitzender Sensor',
+  'detector.mode': 'Zwischen den Stellen, an denen es ruht',
+  'detector.spike': 'Ausschlag und sofort zurück',
   'detector.relation': 'Verhältnis zu den anderen Signalen',
   'detector.missing': 'Fehlende Daten',
   'detector.rate': 'Änderungsgrenze des Gerätemodells',

@@ -193,6 +193,8 @@ export const en = {
   'detector.step': 'Change of the mean',
   'detector.drift': 'Drift since commissioning',
   'detector.stuck': 'Stuck sensor',
+  'detector.mode': 'Between the places where it rests',
+  'detector.spike': 'Away and straight back',
   'detector.relation': 'Relation to the other signals',
   'detector.missing': 'Missing data',
   'detector.rate': 'Rate limit of the device model',
