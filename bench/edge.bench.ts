@@ -1,10 +1,17 @@
+import { measureAlerts } from './edge/alerts.ts'
 import { measureConnections } from './edge/connections.ts'
 import { measureFiltering } from './edge/filtering.ts'
 import { measureIngest } from './edge/ingest.ts'
 import { measureWire } from './edge/wire.ts'
 import { printHeader } from './measure.ts'
 
-const parts = { wire: measureWire, filtering: measureFiltering, connections: measureConnections, ingest: measureIngest } as const
+const parts = {
+  wire: measureWire,
+  filtering: measureFiltering,
+  alerts: measureAlerts,
+  connections: measureConnections,
+  ingest: measureIngest,
+} as const
 const wanted = (process.env.PARTS ?? Object.keys(parts).join(',')).split(',') as (keyof typeof parts)[]
 printHeader('Edge')
 for (const part of wanted) await parts[part]()

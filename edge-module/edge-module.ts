@@ -163,7 +163,9 @@ export class EdgeModule {
         contentType: edgeAlertsContentType,
       })
     for (const alert of alerts) {
-      log('info', `alert-${alert.event.kind}`, { device: alert.deviceId, signal: alert.signal, alertId: alert.event.alertId })
+      const { event, deviceId, signal } = alert
+      const readingMs = event.kind === 'raised' ? event.evidence.window.timesMs.at(-1) : undefined
+      log('info', `alert-${event.kind}`, { device: deviceId, signal, alertId: event.alertId, readingMs })
       const action = this.#safety.actionOn(alert, this.#core.state.devices.get(alert.deviceId)?.modelId ?? '')
       if (!action) continue
       outbox.put('safety', { body: Buffer.from(JSON.stringify(action.notice)), contentType: 'application/json' })

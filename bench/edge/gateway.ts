@@ -16,6 +16,8 @@ export type BenchGateway = {
   readonly port: number
   readonly ca: string
   readonly certificates: string
+  /** What gateway and modules have said so far. */
+  output(): string
   /** The gateway, then its modules. */
   pids(): number[]
   /** Devices behind it, registered. */
@@ -60,6 +62,7 @@ export async function startGateway(folder: string, desired: Record<string, unkno
     port: Number(/ready: gateway gw at [^:]+:(\d+)/.exec(output)![1]),
     ca,
     certificates: dirname(connection.ca!),
+    output: () => output,
     pids: () => [edge.pid!, ...childrenOf(edge.pid!)],
     async clients(count, prefix) {
       const scope = (await registry.get('gw'))!.deviceScope

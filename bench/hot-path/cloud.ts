@@ -107,7 +107,7 @@ async function stored(tables: Tables): Promise<number> {
 const EventRow = z.looseObject({ event: z.string(), timestamp: z.string() })
 
 /** From when a reading was sent, which is its event time, to the time the store gave the row. */
-async function latencies(tables: Tables): Promise<{ latenciesMs: number[]; alerts: number }> {
+export async function latencies(tables: Tables): Promise<{ latenciesMs: number[]; alerts: number }> {
   const latenciesMs: number[] = []
   for await (const row of tables.alertEvents.listEntities()) {
     const { event, timestamp } = EventRow.parse(row)

@@ -15,8 +15,11 @@ const queuesMax = 64
 const storeBytesDefault = 2 * 1024 * 1024 * 1024
 /** Messages under way to a module; to the hub fewer, because what is more urgent waits for them. */
 const windowMessages = { module: 256, upstream: 32 } as const
-/** A gateway is a small computer, and a write to its disk costs it as much as twenty messages. */
-const gather = { fromCount: 4, ms: 8 } as const
+/**
+ * A gateway is a small computer, and a write to its disk costs it as much as twenty messages: under load a commit waits for
+ * more. A few messages, an alert's device among them, wait for next to nothing.
+ */
+const gatherMs = (lastCount: number) => (lastCount < 4 ? 0 : Math.min(8, 0.3 * lastCount))
 /** How often positions are written: what a crash delivers twice at most. */
 const positionEveryMs = 100
 
@@ -31,6 +34,7 @@ export class StoreAndForward {
   readonly #log: CommitLog
   readonly #positions: DocumentStore<z.infer<typeof StoredQueue>>
   readonly #queues = new Map<string, Queue>()
+  readonly #making = new Map<string, Promise<Queue>>()
   readonly #nowMs: () => number
   readonly #pumps = new Map<string, EndpointPump>()
   readonly #saving: NodeJS.Timeout
@@ -52,7 +56,7 @@ export class StoreAndForward {
       directory: join(directory, 'log'),
       partitions: queuesMax,
       segmentBytesMax: 16 * 1024 * 1024,
-      gather,
+      gatherMs,
       nowMs,
     })
     return new StoreAndForward(log, positions, nowMs)
@@ -76,11 +80,20 @@ export class StoreAndForward {
   async #queue(name: string): Promise<Queue> {
     const known = this.#queues.get(name)
     if (known) return known
-    const partition = this.#queues.size
+    // Whoever comes while it is made waits for it, too: nobody overtakes the first message.
+    const underWay = this.#making.get(name)
+    if (underWay) return underWay
+    const partition = this.#queues.size + this.#making.size
     if (partition >= queuesMax) throw new Error(`more than ${queuesMax} queues: too many endpoints and priorities`)
+    const making = this.#make(name, partition).finally(() => this.#making.delete(name))
+    this.#making.set(name, making)
+    return making
+  }
+
+  async #make(name: string, partition: number): Promise<Queue> {
     const queue = { name, partition, next: 0, savedNext: 0 }
-    this.#queues.set(name, queue)
     await this.#positions.set(name, { partition, next: 0 })
+    this.#queues.set(name, queue)
     return queue
   }
 
@@ -130,54 +143,83 @@ export class StoreAndForward {
 type PumpOptions = { readonly nowMs: () => number; readonly window: number; readonly onExpired: () => void }
 
 /** Keeps a window of messages under way to one endpoint and moves each queue on behind the acknowledgements. */
+/** What is under way of one queue, the oldest first. */
+type Lane = {
+  readonly queue: Queue
+  /** To be sent next. */ sent: number
+  readonly underWay: { readonly sequenceNumber: number; isDone: boolean }[]
+}
+
+/**
+ * Keeps a window of messages under way to one endpoint: the next one goes as soon as one is acknowledged, and it is the
+ * most urgent there is. A queue's position is behind what has been acknowledged without a gap.
+ */
 class EndpointPump {
   readonly #log: CommitLog
-  readonly #queues: readonly Queue[]
+  readonly #lanes: readonly Lane[]
   readonly #deliver: Deliver
   readonly #options: PumpOptions
   readonly #unsubscribe: (() => void)[]
+  #underWay = 0
   #isRunning = false
   #isStopped = false
 
   constructor(log: CommitLog, queues: readonly Queue[], deliver: Deliver, options: PumpOptions) {
     this.#log = log
-    this.#queues = queues
+    this.#lanes = queues.map((queue) => ({ queue, sent: queue.next, underWay: [] }))
     this.#deliver = deliver
     this.#options = options
     this.#unsubscribe = queues.map(({ partition }) => log.subscribe(partition, () => this.#run()))
     this.#run()
   }
 
+  /** The endpoint went away; whoever finds it again attaches anew, and what was not acknowledged is sent again. */
   stop(): void {
     this.#isStopped = true
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 
   #run(): void {
-    if (this.#isRunning || this.#isStopped) return
+    if (this.#isRunning || !this.#nextLane()) return
     this.#isRunning = true
-    this.#drain()
-      // The endpoint went away; whoever finds it again attaches anew.
+    this.#fill()
       .catch(() => this.stop())
       .finally(() => {
         this.#isRunning = false
-        if (!this.#isStopped && this.#queues.some((queue) => this.#hasWork(queue))) this.#run()
+        this.#run()
       })
   }
 
-  #hasWork({ partition, next }: Queue): boolean {
-    return (this.#log.info(partition).last?.sequenceNumber ?? -1) >= next
+  /** Where the most urgent message waits, if the window has room for it. */
+  #nextLane(): Lane | undefined {
+    if (this.#isStopped || this.#underWay >= this.#options.window) return undefined
+    return this.#lanes.find(({ queue, sent }) => (this.#log.info(queue.partition).last?.sequenceNumber ?? -1) >= sent)
   }
 
-  async #drain(): Promise<void> {
-    for (;;) {
-      const queue = this.#queues.find((candidate) => this.#hasWork(candidate))
-      if (!queue || this.#isStopped) return
-      const records = await this.#log.read(queue.partition, queue.next, { count: this.#options.window, bytes: 1024 * 1024 })
-      await Promise.all(records.map(({ payload }) => this.#deliverUnlessExpired(decodeEdgeMessage(payload))))
-      const last = records.at(-1)
-      if (last) queue.next = last.sequenceNumber + 1
+  async #fill(): Promise<void> {
+    for (let lane = this.#nextLane(); lane; lane = this.#nextLane()) {
+      const count = this.#options.window - this.#underWay
+      const records = await this.#log.read(lane.queue.partition, lane.sent, { count, bytes: 1024 * 1024 })
+      if (this.#isStopped) return
+      for (const { sequenceNumber, payload } of records) this.#send(lane, sequenceNumber, payload)
     }
+  }
+
+  #send(lane: Lane, sequenceNumber: number, payload: Buffer): void {
+    const message = { sequenceNumber, isDone: false }
+    lane.sent = sequenceNumber + 1
+    lane.underWay.push(message)
+    this.#underWay++
+    this.#deliverUnlessExpired(decodeEdgeMessage(payload)).then(
+      () => {
+        message.isDone = true
+        this.#underWay--
+        if (this.#isStopped) return
+        while (lane.underWay[0]?.isDone) lane.queue.next = lane.underWay.shift()!.sequenceNumber + 1
+        this.#run()
+      },
+      () => this.stop(),
+    )
   }
 
   async #deliverUnlessExpired(message: EdgeMessage): Promise<void> {

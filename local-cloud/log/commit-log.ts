@@ -25,12 +25,14 @@ const durable = constants.O_RDWR | constants.O_DSYNC
 const retentionEveryMs = 60_000
 const segmentsPerAge = 8
 
-/** A group of so many says that the log is busy, and the next waits so long for more; of this many, that waiting gains little. */
-const gatherUnlessTold = { fromCount: 32, ms: 1 } as const
+/** Of so many records at once, waiting for more gains little. */
 const fullGroupCount = 1_000
 
 /** Large enough for a group of a busy hub, small enough to be let go soon by the cache. */
 const arenaBytes = 512 * 1024
+
+/** Under load a commit that waits a moment takes many more records along, which costs each of them less. */
+const whenBusy = (lastCount: number) => (lastCount >= 32 ? 1 : 0)
 
 export type LogRecord = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number; readonly payload: Buffer }
 export type Position = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number }
@@ -41,8 +43,8 @@ export type CommitLogOptions = {
   readonly segmentBytesMax?: number
   /** Closed segments are deleted, oldest first, while the log is larger or their newest record is older. */
   readonly retention?: { readonly bytes: number; readonly ageMs: number }
-  /** A group of so many says that the log is busy, and the next waits so long for more. */
-  readonly gather?: { readonly fromCount: number; readonly ms: number }
+  /** How long the next commit waits for more records, by how many the last one had. */
+  readonly gatherMs?: (lastCount: number) => number
   readonly nowMs: () => number
 }
 
@@ -73,7 +75,7 @@ type Group = {
 }
 
 export class CommitLog {
-  readonly #options: Required<Omit<CommitLogOptions, 'retention' | 'gather'>> & Pick<CommitLogOptions, 'retention' | 'gather'>
+  readonly #options: Required<Omit<CommitLogOptions, 'retention'>> & Pick<CommitLogOptions, 'retention'>
   readonly #segments: SegmentFile[] = []
   readonly #partitions: PartitionIndex[]
   readonly #nextSequence: number[]
@@ -90,7 +92,7 @@ export class CommitLog {
   #failure: unknown
 
   private constructor(options: CommitLogOptions) {
-    this.#options = { segmentBytesMax: 64 * 1024 * 1024, ...options }
+    this.#options = { segmentBytesMax: 64 * 1024 * 1024, gatherMs: whenBusy, ...options }
     this.#partitions = Array.from({ length: options.partitions }, () => new PartitionIndex())
     this.#nextSequence = this.#partitions.map(() => 0)
   }
@@ -156,10 +158,8 @@ export class CommitLog {
     // One turn of the event loop, so that messages of one read share a commit.
     await new Promise<void>((resolve) => setImmediate(resolve))
     while (this.#group.records.length > 0) {
-      // Under load a commit that waits a moment takes many more records along, which costs each of them less.
-      const { fromCount, ms } = this.#options.gather ?? gatherUnlessTold
-      if (this.#lastGroupCount >= fromCount && this.#group.records.length < fullGroupCount)
-        await new Promise((resolve) => setTimeout(resolve, ms))
+      const waitMs = this.#options.gatherMs(this.#lastGroupCount)
+      if (waitMs > 0 && this.#group.records.length < fullGroupCount) await new Promise((resolve) => setTimeout(resolve, waitMs))
       const group = this.#group
       this.#group = newGroup()
       this.#lastGroupCount = group.records.length
