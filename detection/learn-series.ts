@@ -108,7 +108,8 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
 }
 
-function turnPages({ numbers, past, modes }: SeriesState, timeMs: number): void {
+function turnPages(state: SeriesState, timeMs: number): void {
+  const { numbers, past, modes } = state
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
   if (inBlockMs >= settings.blockMs || inBlockMs < 0) {
     closeBlock(past)
@@ -118,7 +119,7 @@ function turnPages({ numbers, past, modes }: SeriesState, timeMs: number): void 
   const inEpoch = ++numbers[slot.epochReadings]!
   if (inEpoch < settings.epochReadings || timeMs - numbers[slot.epochStartMs]! < settings.epochMs) return
   turnEpoch(past)
-  turnModeEpoch(modes)
+  turnModeEpoch(state)
   numbers[slot.epochReadings] = 0
   numbers[slot.epochStartMs] = timeMs
 }

@@ -80,10 +80,15 @@ export function closeModeBlock(modes: Uint8Array): void {
   }
 }
 
-/** A new epoch: what is not seen again is forgotten within a few. */
-export function turnModeEpoch(modes: Uint8Array): void {
+/** A new epoch: what is not seen again is forgotten within a few. Bins that an outlier has made too coarse begin again. */
+export function turnModeEpoch({ numbers, modes }: SeriesState): void {
+  let [first, last] = [modeBins, -1]
   for (let bin = 0; bin < modeBins; bin++) {
     modes[bin]! >>= 1
     modes[modeBins + bin] = (modes[modeBins + bin]! >> 2) << 1
+    if (isOrdinary(modes, bin)) [first, last] = [Math.min(first, bin), bin]
   }
+  if (last - first >= modeBins / 4) return
+  modes.fill(0)
+  numbers[slot.modesWidth] = 0
 }

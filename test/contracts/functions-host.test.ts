@@ -1,6 +1,11 @@
-/** The unmodified functions app, run by the local host against the local cloud, with numbers and with Long objects as metadata. */
+/**
+ * The unmodified functions app, in a folder where nothing else is, run by the local host against the local cloud, with
+ * numbers and with Long objects as metadata.
+ */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { QueueServiceClient } from '@azure/storage-queue'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -22,10 +27,11 @@ describe.skipIf(onAzure).each([
   let host: FunctionsHost
   let server: http.Server
   const logs: string[] = []
+  const folder = mkdtempSync(join(tmpdir(), 'app-'))
 
   async function startHost(): Promise<void> {
     host = await startFunctionsHost({
-      appFile: join(root, 'dist', 'functions', 'main.cjs'),
+      appFile: join(folder, 'main.cjs'),
       workerFile: join(root, 'dist', 'local-cloud', 'functions-worker.cjs'),
       settings: {
         AzureWebJobsStorage: cloud.connection.storage,
@@ -43,6 +49,7 @@ describe.skipIf(onAzure).each([
   }
 
   beforeAll(async () => {
+    cpSync(join(root, 'dist', 'functions'), folder, { recursive: true })
     cloud = await cloudForTests()
     await startHost()
     server = http.createServer((request, response) => {
@@ -54,6 +61,7 @@ describe.skipIf(onAzure).each([
     server.close()
     await host.stop()
     await cloud.stop()
+    rmSync(folder, { recursive: true })
   })
 
   const get = async <T>(path: string, parse: (value: unknown) => T): Promise<T> => {

@@ -48,6 +48,16 @@ describe('a signal with modes', () => {
     expect(isReproduced(raised.evidence, recompute(raised.evidence, signal, coldStore))).toBe(true)
   })
 
+  test('knows them again a week after something absurd was measured', () => {
+    const { feed, cycle, found } = compressor(0.5)
+    // On the first day nothing is judged yet, so it is learned.
+    for (let s = 0; s < 5; s++) feed(40_000)
+    for (let quarter = 0; quarter < 9 * 24 * 4; quarter++) cycle()
+    const before = found().length
+    for (let s = 0; s < 20; s++) feed(1.2)
+    expect(found().slice(before)).toEqual(['mode'])
+  })
+
   test('that goes far beyond what it can do is unusual', () => {
     const { feed, on, found } = compressor()
     for (let s = 0; s < 20; s++) feed(on() + 4)

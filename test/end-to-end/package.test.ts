@@ -42,6 +42,27 @@ test('brings no development tool, and nothing that wants an install script', () 
   expect(run('npx', ['millwright', 'agent', '--once'])).toContain('memoryUsedPct')
 })
 
+test('stands in for Azure by itself, and a fleet of its own publishes to it', async () => {
+  const data = join(folder, 'cloud')
+  const cloud = spawn(process.execPath, ['node_modules/millwright/bin/millwright.mjs', 'cloud', '--json', '--data', data], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let output = ''
+  cloud.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const ended = new Promise((done) => cloud.once('exit', done))
+  try {
+    await eventually(() => (output.includes('"ready"') ? true : undefined), { withinMs: 60_000, what: 'ready' })
+    const target = join(data, 'connection.json')
+    const summary = run('npx', ['millwright', 'simulate', '--devices', '2', '--rate', '5', '--for', '2s', '--target', target, '--json'])
+    const counts = JSON.parse(summary.trim().split('\n').at(-1)!) as { published: number; acknowledged: number }
+    expect(counts.acknowledged).toBe(counts.published)
+  } finally {
+    cloud.kill('SIGINT')
+    await ended
+  }
+}, 120_000)
+
 test('starts everything, and a fleet of its own publishes to it', async () => {
   const data = join(folder, 'data')
   const product = spawn(

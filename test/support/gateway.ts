@@ -1,5 +1,5 @@
 /** A gateway in this process, with the edge module's bundle in a process of its own. */
-import { readFileSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import mqtt from 'mqtt'
@@ -34,13 +34,11 @@ type Manifest = { modulesContent: Record<string, { 'properties.desired': Record<
 
 export async function gatewayForTests(
   cloud: CloudForTests,
-  {
-    deviceId,
-    folder,
-    routes = {},
-    script = edgeModuleScript,
-  }: { deviceId: string; folder: string; routes?: Record<string, unknown>; script?: string },
+  { deviceId, folder, routes = {}, script }: { deviceId: string; folder: string; routes?: Record<string, unknown>; script?: string },
 ): Promise<GatewayForTests> {
+  // As its image has it: nothing of the repository around it.
+  const image = join(folder, `${deviceId}-image`)
+  cpSync(join(root, 'dist', 'edge'), image, { recursive: true })
   const manifest = JSON.parse(readFileSync(join(root, 'dist/infra/deployment.json'), 'utf8')) as Manifest
   Object.assign(manifest.modulesContent.$edgeHub!['properties.desired'].routes!, routes)
   await cloud.rest('PUT', `/devices/${deviceId}`, { deviceId, capabilities: { iotEdge: true } })
@@ -55,7 +53,7 @@ export async function gatewayForTests(
     dataDirectory: join(folder, deviceId),
     port: 0,
     certificate: await serverCertificate(dirname(cloud.connection.ca!)),
-    scriptOf: () => script,
+    scriptOf: () => script ?? join(image, 'edge-module.cjs'),
     nodeOptions: ['--import', pathToFileURL(join(root, 'bin/host-ports.mjs')).href],
     log: (event, fields) => logs.push({ event, fields }),
   })
