@@ -269,26 +269,39 @@ describe.skipIf(onAzure)('the credentials of an agent', () => {
     expect(running.output).not.toContain('"event":"stopped"')
   }, 60_000)
 
-  test('may be a certificate that it makes itself: it waits to be enrolled, and its key stays on the device', async () => {
+  test('may be a certificate that it makes itself: it waits to be enrolled, its key stays on the device, and it remembers its hub', async () => {
     const { dps } = cloud.connection
-    running = new Service('certified', {
+    const settings = {
       IOTHUB_DEVICE_SECURITY_TYPE: 'DPS',
       IOTHUB_DEVICE_DPS_ENDPOINT: dps!.endpoint,
       IOTHUB_DEVICE_DPS_ID_SCOPE: dps!.idScope,
       IOTHUB_DEVICE_DPS_DEVICE_ID: 'certified',
-    })
+    }
+    running = new Service('certified', settings)
     const certificate = join(folder, 'certified', 'identity', 'certified.pem')
     await eventually(() => (running!.output.includes(`enrol 'certified' with the certificate '${certificate}'`) ? true : undefined), {
       what: 'the wish to be enrolled',
     })
     trust(cloud.ca)
-    await provisioningService.ProvisioningServiceClient.fromConnectionString(
-      cloud.connection.dpsService!,
-    ).createOrUpdateIndividualEnrollment({
-      registrationId: 'certified',
-      attestation: { type: 'x509', x509: { clientCertificates: { primary: { certificate: readFileSync(certificate, 'utf8') } } } },
-    } as never)
+    const service = provisioningService.ProvisioningServiceClient.fromConnectionString(cloud.connection.dpsService!)
+    const enrol = (provisioningStatus: string) =>
+      service.createOrUpdateIndividualEnrollment({
+        registrationId: 'certified',
+        attestation: { type: 'x509', x509: { clientCertificates: { primary: { certificate: readFileSync(certificate, 'utf8') } } } },
+        provisioningStatus,
+      } as never)
+    await enrol('enabled')
     await arrivedFrom('certified', 0)
     expect(existsSync(join(folder, 'certified', 'identity', 'certified.key'))).toBe(true)
-  }, 60_000)
+
+    // Started again it knows its hub, and needs nobody's help; refused there, it asks to be assigned anew.
+    await enrol('disabled')
+    await running.stop()
+    running = new Service('certified', settings)
+    await arrivedFrom('certified', Date.now())
+    await enrol('enabled')
+    expect((await cloud.rest('DELETE', '/devices/certified', undefined, { 'if-match': '*' })).status).toBe(204)
+    await cloud.fault({ kind: 'kill-connection', target: 'certified' })
+    await arrivedFrom('certified', Date.now())
+  }, 90_000)
 })
