@@ -10,6 +10,11 @@ export type Candidate = {
   /** Readings of one run. */ readonly readings: number
 }
 
+/** Of ascending values. */
+export function percentile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
+}
+
 /** CPU nanoseconds a reading of each candidate, the median of interleaved rounds. */
 export function compare(candidates: readonly Candidate[]): Map<string, number> {
   const samples = new Map(candidates.map(({ name }) => [name, [] as number[]]))

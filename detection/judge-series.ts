@@ -106,28 +106,19 @@ function judgeRolling(
 
 /** How far level, high-pass, season, jump and step lie outside their own past. */
 function judgeNovelty(
-  { numbers, past }: SeriesState,
+  state: SeriesState,
   timeMs: number,
   value: number,
   { resolution, hasModes, configuration }: SeriesTraits,
   judgement: Judgement,
 ): void {
+  const { numbers, past } = state
   const seenMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
-  const level = numbers[slot.slow]!
-  const noise = Math.max(resolution, Math.abs(level) * 1e-6, 1e-12)
+  const noise = noiseOf(numbers, resolution)
   const ofLevel = configuration.marginRanges * (1 + settings.levelMaturityMs / seenMs)
   const ofChange = configuration.marginRanges * (1 + settings.changeMaturityMs / seenMs)
   const { highPassed, seasonal, jump, fast, slow } = judgement
-  compareWithPast(
-    past,
-    'level',
-    statistic.level,
-    value,
-    Math.max(noise, settings.levelRangeMin * Math.abs(level)),
-    ofLevel,
-    judgement,
-    value,
-  )
+  compareLevel(state, value, noise, ofLevel, judgement)
   // What today is compared with must be yesterday, so the second day is needed to know how much days differ.
   if (seenMs > dayMs && seasonal === seasonal)
     compareWithPast(
@@ -158,19 +149,9 @@ function judgeModal(state: SeriesState, timeMs: number, value: number, traits: S
   const seenMs = timeMs - numbers[slot.firstTimeMs]!
   if (numbers[slot.count]! < settings.noveltyReadings || seenMs < dayMs) return
   const { resolution, configuration } = traits
-  const level = numbers[slot.slow]!
-  const noise = Math.max(resolution, Math.abs(level) * 1e-6, 1e-12)
+  const noise = noiseOf(numbers, resolution)
   const margin = configuration.marginRanges * (1 + settings.levelMaturityMs / (2 * seenMs))
-  compareWithPast(
-    past,
-    'level',
-    statistic.level,
-    value,
-    Math.max(noise, settings.levelRangeMin * Math.abs(level)),
-    margin,
-    judgement,
-    value,
-  )
+  compareLevel(state, value, noise, margin, judgement)
   if (!judgement.isGap) compareWithPast(past, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
   judgeModes(state, value, traits, judgement)
 }
@@ -190,6 +171,16 @@ function judgeModes(state: SeriesState, value: number, { resolution, configurati
   judgement.isHigh = isNearLow
   judgement.expectedMin = isNearLow ? lowOf(state.past, statistic.level) : high - room
   judgement.expectedMax = isNearLow ? low + room : highOf(state.past, statistic.level)
+}
+
+/** A range of a statistic that is narrower is noise. */
+function noiseOf(numbers: Float64Array, resolution: number): number {
+  return Math.max(resolution, Math.abs(numbers[slot.slow]!) * 1e-6, 1e-12)
+}
+
+function compareLevel({ numbers, past }: SeriesState, value: number, noise: number, margin: number, judgement: Judgement): void {
+  const rangeMin = Math.max(noise, settings.levelRangeMin * Math.abs(numbers[slot.slow]!))
+  compareWithPast(past, 'level', statistic.level, value, rangeMin, margin, judgement, value)
 }
 
 /** @param gain by how much the statistic changes with the value */

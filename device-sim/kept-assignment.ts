@@ -2,9 +2,9 @@
  * The hub that a device was assigned to, on disk: a device that starts again need not ask the provisioning service, which
  * may be out of reach, and has a quota for a fleet that starts at once.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+import { writeWhole } from './write-whole.ts'
 
 const Stored = z.object({
   endpoint: z.string(),
@@ -39,8 +39,6 @@ export class KeptAssignment {
   }
 
   write(assigned: Assigned): void {
-    mkdirSync(dirname(this.#file), { recursive: true })
-    writeFileSync(`${this.#file}.new`, `${JSON.stringify({ ...this.#asked, ...assigned } satisfies z.infer<typeof Stored>)}\n`)
-    renameSync(`${this.#file}.new`, this.#file)
+    writeWhole(this.#file, `${JSON.stringify({ ...this.#asked, ...assigned } satisfies z.infer<typeof Stored>)}\n`)
   }
 }

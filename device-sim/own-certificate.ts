@@ -3,9 +3,10 @@
  * the device; the certificate is what an individual enrolment of the provisioning service is given.
  */
 import { randomBytes, webcrypto } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type * as Peculiar from '@peculiar/x509'
+import { writeWhole } from './write-whole.ts'
 
 export type OwnCertificate = {
   /** PEM. */
@@ -21,11 +22,11 @@ const validMs = 10 * 365 * 86_400_000
 /** Reads the device's certificate, or makes it. To roll the key, enrol anew with the folder removed. */
 export async function ownCertificate(directory: string, deviceId: string): Promise<OwnCertificate> {
   const [file, keyFile] = [join(directory, `${deviceId}.pem`), join(directory, `${deviceId}.key`)]
-  if (!existsSync(file)) await create(directory, deviceId, file, keyFile)
+  if (!existsSync(file)) await create(deviceId, file, keyFile)
   return { certificate: readFileSync(file, 'utf8'), privateKey: readFileSync(keyFile, 'utf8'), file }
 }
 
-async function create(directory: string, deviceId: string, file: string, keyFile: string): Promise<void> {
+async function create(deviceId: string, file: string, keyFile: string): Promise<void> {
   await import('reflect-metadata')
   const x509: typeof Peculiar = await import('@peculiar/x509')
   x509.cryptoProvider.set(webcrypto as Crypto)
@@ -41,11 +42,7 @@ async function create(directory: string, deviceId: string, file: string, keyFile
     keys,
     extensions: [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])],
   })
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  writeFileSync(keyFile, x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY'), {
-    mode: 0o600,
-  })
-  // Renamed last: its presence says that the key is complete.
-  writeFileSync(`${file}.new`, `${certificate.toString('pem')}\n`)
-  renameSync(`${file}.new`, file)
+  writeWhole(keyFile, x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY'))
+  // Written last: its presence says that the key is there.
+  writeWhole(file, `${certificate.toString('pem')}\n`)
 }

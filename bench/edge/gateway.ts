@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Connection } from '../../contract/connection.ts'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
+import type { LoadArguments } from './paced-load.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const startMsMax = 30_000
@@ -22,6 +23,8 @@ export type BenchGateway = {
   pids(): number[]
   /** Devices behind it, registered. */
   clients(count: number, prefix: string): Promise<BenchClient[]>
+  /** The same for `paced-load.ts`: each with its topic. */
+  loadClients(count: number): Promise<LoadArguments['clients']>
   stop(): Promise<void>
 }
 
@@ -58,19 +61,28 @@ export async function startGateway(folder: string, desired: Record<string, unkno
     await stop()
     throw new Error(`the gateway did not start: ${output.slice(-1000)}`)
   }
+  const clients = async (count: number, prefix: string): Promise<BenchClient[]> => {
+    const scope = (await registry.get('gw'))!.deviceScope
+    const names = Array.from({ length: count }, (_, index) => `${prefix}-${String(index).padStart(5, '0')}`)
+    return (await registry.ensureDevices(names, scope)).map(({ deviceId, key }) => ({
+      clientId: deviceId,
+      username: `${registry.hubHost}/${deviceId}/?api-version=2021-04-12`,
+      password: sharedAccessSignature(`${registry.hubHost}/devices/${deviceId}`, key, Date.now() + 3_600_000),
+    }))
+  }
   return {
     port: Number(/ready: gateway gw at [^:]+:(\d+)/.exec(output)![1]),
     ca,
     certificates: dirname(connection.ca!),
     output: () => output,
     pids: () => [edge.pid!, ...childrenOf(edge.pid!)],
-    async clients(count, prefix) {
-      const scope = (await registry.get('gw'))!.deviceScope
-      const names = Array.from({ length: count }, (_, index) => `${prefix}-${String(index).padStart(5, '0')}`)
-      return (await registry.ensureDevices(names, scope)).map(({ deviceId, key }) => ({
-        clientId: deviceId,
-        username: `${registry.hubHost}/${deviceId}/?api-version=2021-04-12`,
-        password: sharedAccessSignature(`${registry.hubHost}/devices/${deviceId}`, key, Date.now() + 3_600_000),
+    clients,
+    async loadClients(count) {
+      return (await clients(count, 'dev')).map(({ clientId, ...credentials }) => ({
+        deviceId: clientId,
+        clientId,
+        topic: `devices/${clientId}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`,
+        ...credentials,
       }))
     },
     stop,

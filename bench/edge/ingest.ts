@@ -68,12 +68,7 @@ async function ours(folder: string, perS: number): Promise<Result> {
   const groups = { all: { version: '1', maxIntervalMs: 86_400_000, signals: { '*': { filter: { kind: 'deadband', width: 0.3 } } } } }
   const gateway = await startGateway(folder, { groups })
   try {
-    const clients = (await gateway.clients(devices, 'dev')).map(({ clientId, ...credentials }) => ({
-      deviceId: clientId,
-      clientId,
-      topic: `devices/${clientId}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`,
-      ...credentials,
-    }))
+    const clients = await gateway.loadClients(devices)
     return await measured({ port: gateway.port, ca: gateway.ca, clients }, perS, () => gateway.pids())
   } finally {
     await gateway.stop()

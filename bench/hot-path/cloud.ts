@@ -5,6 +5,7 @@
  * name them, the stock flow of the comparison: one reading a message, window, score, a line in a file.
  */
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,7 +22,7 @@ import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { childrenOf, end, said } from '../edge/gateway.ts'
 import { measureStockFlow } from '../edge/ingest.ts'
 import { cpuSeconds, Helper } from '../process.ts'
-import { printRow } from '../measure.ts'
+import { percentile, printRow } from '../measure.ts'
 import type { PackedLoadArguments } from './packed-load.ts'
 
 const root = new URL('../..', import.meta.url).pathname
@@ -45,17 +46,8 @@ async function measureAt(folder: string, readingsPerS: number): Promise<Figures>
   await said(cloud, '"ready"')
   const target = join(data, 'connection.json')
   const connection = Connection.parse(JSON.parse(readFileSync(target, 'utf8')))
-  const settings = {
-    SERVICE_DEPARTMENT_URL: 'http://127.0.0.1:9/',
-    SERVICE_DEPARTMENT_SECRET: `whsec_${Buffer.from('a bench needs no secret').toString('base64')}`,
-    OPERATOR_TOKEN: 'a bench needs no operator',
-  }
-  const functions = spawn(process.execPath, [main, 'functions', '--target', target, '--port', '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...settings, NODE_EXTRA_CA_CERTS: connection.ca! },
-  })
+  const functions = await startFunctions(target, connection)
   try {
-    await said(functions, 'ready:')
     const tables = await openTables(connection.storage)
     const registry = new HubRegistry(connection.iotHub, readFileSync(connection.ca!, 'utf8'))
     const registered = await registry.ensureDevices(Array.from({ length: devices }, (_, index) => `pump-${String(index).padStart(3, '0')}`))
@@ -100,6 +92,22 @@ async function measureAt(folder: string, readingsPerS: number): Promise<Figures>
   }
 }
 
+/** The functions app by itself, beside the cloud that it works for. */
+export async function startFunctions(target: string, { ca }: Connection): Promise<ChildProcess> {
+  const functions = spawn(process.execPath, [main, 'functions', '--target', target, '--port', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      SERVICE_DEPARTMENT_URL: 'http://127.0.0.1:9/',
+      SERVICE_DEPARTMENT_SECRET: `whsec_${Buffer.from('a bench needs no secret').toString('base64')}`,
+      OPERATOR_TOKEN: 'a bench needs no operator',
+      NODE_EXTRA_CA_CERTS: ca!,
+    },
+  })
+  await said(functions, 'ready:')
+  return functions
+}
+
 async function stored(tables: Tables): Promise<number> {
   return addLedgers((await listDevices(tables)).map(({ ledger }) => ledger)).stored
 }
@@ -128,8 +136,10 @@ export async function measureCloud(): Promise<void> {
         `functions app, ${readingsPerS}/s packed`,
         `${functionsUs.toFixed(2)} us a reading, ${Math.round(1e6 / functionsUs)} a CPU-second (${readings} readings); hub and tables ${restUs.toFixed(2)} us`,
       )
-      const at = (share: number) => latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(share * latenciesMs.length))]
-      printRow(`alert row after send, ${readingsPerS}/s`, `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms of ${alerts} alerts`)
+      printRow(
+        `alert row after send, ${readingsPerS}/s`,
+        `p50 ${percentile(latenciesMs, 0.5)} ms, p99 ${percentile(latenciesMs, 0.99)} ms of ${alerts} alerts`,
+      )
     }
     const stock = await measureStockFlow(join(folder, 'stock'))
     if (stock === undefined) return printRow('stock Node-RED', 'not measured: set NODE_RED and MOSQUITTO')

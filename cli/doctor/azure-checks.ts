@@ -72,39 +72,23 @@ function checkRoute(
     const endpoint = endpoints.find(({ name }) => route.endpointNames.includes(name))
     return route.source === 'DeviceMessages' && endpoint ? [{ route, endpoint }] : []
   })
-  const remedy = `azd provision puts it right; or: az iot hub message-route update --hub-name ${hubName} --route-name`
-  const whole = leading.find(({ route }) => route.isEnabled && isTrue(route.condition))
-  if (whole)
-    return {
-      finding: {
-        check,
-        ok: true,
-        detail: `'${whole.route.name}' brings telemetry to '${whole.endpoint.entityPath ?? whole.endpoint.name}'`,
-      },
-      endpoint: whole.endpoint,
-    }
-  const enabled = leading.find(({ route }) => route.isEnabled)
-  if (enabled) {
-    const { name, condition } = enabled.route
-    return {
-      finding: {
-        check,
-        ok: false,
-        detail: `'${name}' takes only messages where ${condition}: the others never reach the app. ${remedy} ${name} --condition true`,
-      },
-      endpoint: enabled.endpoint,
-    }
+  // The best there is says what is wrong with it.
+  const best =
+    leading.find(({ route }) => route.isEnabled && isTrue(route.condition)) ?? leading.find(({ route }) => route.isEnabled) ?? leading[0]
+  if (!best) {
+    const detail = `no route brings device messages of '${hubName}' to an Event Hub: no telemetry reaches the app. Run azd provision, or make one: az iot hub message-route create --hub-name ${hubName} --source DeviceMessages --condition true`
+    return { finding: { check, ok: false, detail } }
   }
-  const [disabled] = leading
-  if (disabled) {
-    const { name } = disabled.route
-    return {
-      finding: { check, ok: false, detail: `'${name}' is disabled: no telemetry reaches the app. ${remedy} ${name} --enabled true` },
-      endpoint: disabled.endpoint,
-    }
-  }
-  const detail = `no route brings device messages of '${hubName}' to an Event Hub: no telemetry reaches the app. Run azd provision, or make one: az iot hub message-route create --hub-name ${hubName} --source DeviceMessages --condition true`
-  return { finding: { check, ok: false, detail } }
+  const { endpoint } = best
+  const { name, condition, isEnabled } = best.route
+  const remedy = `azd provision puts it right; or: az iot hub message-route update --hub-name ${hubName} --route-name ${name}`
+  const wrong = !isEnabled
+    ? `'${name}' is disabled: no telemetry reaches the app. ${remedy} --enabled true`
+    : isTrue(condition)
+      ? undefined
+      : `'${name}' takes only messages where ${condition}: the others never reach the app. ${remedy} --condition true`
+  const detail = wrong ?? `'${name}' brings telemetry to '${endpoint.entityPath ?? endpoint.name}'`
+  return { finding: { check, ok: wrong === undefined, detail }, endpoint }
 }
 
 const isTrue = (condition: string) => condition.trim().toLowerCase() === 'true'

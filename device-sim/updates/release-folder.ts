@@ -1,10 +1,11 @@
 /** Releases of the agent on disk: one file each, named by its hash, and the state that says which of them runs. */
 import { createHash, verify } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import https from 'node:https'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { writeWhole } from '../write-whole.ts'
 import { ReleaseState } from './release.ts'
 import type { Release } from './release.ts'
 
@@ -44,9 +45,9 @@ export class ReleaseFolder {
     }
   }
 
-  /** Written beside the old one and renamed; files that it does not name are removed. */
+  /** Files that it does not name are removed. */
   set state(state: ReleaseState) {
-    this.#write(this.#stateFile, Buffer.from(`${JSON.stringify(state, null, 2)}\n`))
+    writeWhole(this.#stateFile, `${JSON.stringify(state, null, 2)}\n`)
     const named = [state.active, state.previous, state.trial?.release].map((release) => release && fileName(release))
     for (const name of readdirSync(this.#directory)) if (name.endsWith('.cjs') && !named.includes(name)) rmSync(join(this.#directory, name))
   }
@@ -63,11 +64,16 @@ export class ReleaseFolder {
     return file
   }
 
-  /** @throws ReleaseError */
+  /** Asks the network only for what is not here, whole. @throws ReleaseError */
   async fetch(release: Release): Promise<void> {
-    const bytes = await download(release.url, this.#ca)
-    this.#check(release, bytes)
-    this.#write(join(this.#directory, fileName(release)), bytes)
+    try {
+      this.fileOf(release)
+    } catch (error) {
+      if (!(error instanceof ReleaseError)) throw error
+      const bytes = await download(release.url, this.#ca)
+      this.#check(release, bytes)
+      writeWhole(join(this.#directory, fileName(release)), bytes)
+    }
   }
 
   #check({ version, sha256, signature }: Release, bytes: Buffer): void {
@@ -79,14 +85,6 @@ export class ReleaseFolder {
 
   get #stateFile(): string {
     return join(this.#directory, 'state.json')
-  }
-
-  #write(file: string, bytes: Buffer): void {
-    const descriptor = openSync(`${file}.new`, 'w', 0o600)
-    writeSync(descriptor, bytes)
-    fsyncSync(descriptor)
-    closeSync(descriptor)
-    renameSync(`${file}.new`, file)
   }
 }
 

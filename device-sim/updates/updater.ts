@@ -54,9 +54,8 @@ export class Updater {
       return told(500, `went back from ${release.version}: ${decision.reason}; raise \`attempt\` to try again`)
     for (let retryMs = retryMsMin; !fetching.signal.aborted && !signal.aborted; retryMs = Math.min(retryMsMax, retryMs * 2)) {
       try {
-        told(202, `fetches ${release.version}`)
-        if (!decision.isHere) await folder.fetch(release)
-        folder.fileOf(release)
+        told(202, decision.isHere ? `goes back to ${release.version}` : `fetches ${release.version}`)
+        await folder.fetch(release)
         break
       } catch (error) {
         if (!(error instanceof ReleaseError) || !error.retryable) return told(400, error instanceof Error ? error.message : String(error))

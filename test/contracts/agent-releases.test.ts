@@ -169,6 +169,10 @@ describe.skipIf(onAzure)('releases of the agent', () => {
     }
     const releases = readdirSync(join(folder, 'updated', 'releases')).filter((name) => name.endsWith('.cjs'))
     expect(releases.toSorted()).toEqual([`${String(first.sha256)}.cjs`, `${String(second.sha256)}.cjs`].toSorted())
+    // What should still be there, and is not, is fetched again.
+    rmSync(join(folder, 'updated', 'releases', `${String(second.sha256)}.cjs`))
+    await desire('updated', { software: second })
+    await reported('updated', 'software', ({ ac, value }) => ac === 200 && value.version === '2.0.0')
   }, 90_000)
 
   test('that throw, end, or never reach the hub are gone back from, and that is told', async () => {
