@@ -1,7 +1,7 @@
 /** Processes under measurement: started, watched from outside by /proc, ended. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 /** CPU seconds, user and system, that a process has used; a clock tick is 10 ms on Linux. */
@@ -13,6 +13,38 @@ export function cpuSeconds(pid: number): number {
 /** Resident bytes of a process now. */
 export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
+}
+
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await ended
+}
+
+export const said = (child: ChildProcess, text: string) =>
+  new Promise<void>((resolve, reject) => {
+    let output = ''
+    child.once('exit', (code) => reject(new Error(`ended with code ${code}: ${output.slice(-500)}`)))
+    child.stdout!.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes(text)) resolve()
+    })
+  })
+
+/** Child processes of one, from /proc. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => {
+      if (!/^\d+$/.test(name)) return false
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
 }
 
 /** A script of this folder in a process of its own, talking in lines of JSON. */

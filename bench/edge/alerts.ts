@@ -11,9 +11,9 @@ import { openTables } from '../../cloud-functions/store/tables.ts'
 import { Connection } from '../../contract/connection.ts'
 import { latencies, startFunctions } from '../hot-path/cloud.ts'
 import { percentile, printRow } from '../measure.ts'
-import { Helper } from '../process.ts'
-import { end, startGateway } from './gateway.ts'
-import type { LoadArguments } from './paced-load.ts'
+import { end, Helper } from '../process.ts'
+import type { LoadArguments } from '../comparison/load.ts'
+import { startGateway } from './gateway.ts'
 
 const devices = 200
 const seconds = 40
@@ -26,8 +26,8 @@ async function measureAt(folder: string, perS: number, withCloud: boolean): Prom
   const functions = withCloud ? await startFunctions(target, connection) : undefined
   try {
     const clients = await gateway.loadClients(devices)
-    const load: LoadArguments = { port: gateway.port, ca: gateway.ca, perS, seconds, clients }
-    const helper = new Helper('./edge/paced-load.ts', load)
+    const load: LoadArguments = { port: gateway.port, ca: gateway.ca, perS, seconds, readingsPerMessage: 1, clients }
+    const helper = new Helper('./comparison/load.ts', load)
     try {
       await helper.next()
       await helper.next()
@@ -37,10 +37,7 @@ async function measureAt(folder: string, perS: number, withCloud: boolean): Prom
     await delay(2_000)
     if (functions) {
       const rows = await latencies(await openTables(connection.storage))
-      printRow(
-        `row of an edge's alert, ${perS}/s`,
-        `p50 ${percentile(rows.latenciesMs, 0.5)} ms, p99 ${percentile(rows.latenciesMs, 0.99)} ms of ${rows.alerts}`,
-      )
+      printRow(`row of an edge's alert, ${perS}/s`, `p50 ${percentile(rows, 0.5)} ms, p99 ${percentile(rows, 0.99)} ms of ${rows.length}`)
       return
     }
     const raisedMs = [...gateway.output().matchAll(/\{"time":"([^"]+)".*?"event":"alert-raised".*?"readingMs":(\d+)/g)]

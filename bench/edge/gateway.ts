@@ -1,13 +1,13 @@
 /** A local cloud and a gateway with the edge module, in processes of their own, to be measured from outside. */
 import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Connection } from '../../contract/connection.ts'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
-import type { LoadArguments } from './paced-load.ts'
+import type { LoadArguments } from '../comparison/load.ts'
+import { childrenOf, end, said } from '../process.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const startMsMax = 30_000
@@ -87,36 +87,4 @@ export async function startGateway(folder: string, desired: Record<string, unkno
     },
     stop,
   }
-}
-
-export async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  child.kill('SIGTERM')
-  await ended
-}
-
-export const said = (child: ChildProcess, text: string) =>
-  new Promise<void>((resolve, reject) => {
-    let output = ''
-    child.once('exit', (code) => reject(new Error(`ended with code ${code}: ${output.slice(-500)}`)))
-    child.stdout!.on('data', (chunk: Buffer) => {
-      output += chunk.toString()
-      if (output.includes(text)) resolve()
-    })
-  })
-
-/** Child processes of one, from /proc. */
-export function childrenOf(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => {
-      if (!/^\d+$/.test(name)) return false
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
 }
