@@ -1,10 +1,12 @@
 /** What the functions of one worker share: settings and clients, made when first needed, kept while the worker lives. */
 import type { AlertDesk } from './alerting/alert-desk.ts'
+import { Announcements } from './alerting/announcements.ts'
 import type { Channel } from './alerting/channels/channel.ts'
 import { mailChannel } from './alerting/channels/mail.ts'
 import { pagerDutyChannel } from './alerting/channels/pagerduty.ts'
 import { teamsChannel } from './alerting/channels/teams.ts'
 import { webhookChannel } from './alerting/channels/webhook.ts'
+import { toldForMs } from './alerting/notification-policy.ts'
 import { placeFinder } from './alerting/topology.ts'
 import { eventHubsConnection, hubConnection, pubSubConnection, storageConnection } from './azure-connections.ts'
 import { openHubRest } from './api/hub-rest.ts'
@@ -97,9 +99,11 @@ export function appDesk(): Promise<AlertDesk> {
 
 async function openDesk(): Promise<AlertDesk> {
   const { NOTIFICATION_POLICY: policy, PUBLIC_URL: publicUrl, OPERATOR_TOKEN: linkSecret } = appSettings()
+  const opened = await appTables()
   return {
-    tables: await appTables(),
+    tables: opened,
     policy,
+    announcements: new Announcements(opened, toldForMs(policy)),
     channels: new Map(channelsFrom(appSettings()).map((channel) => [channel.name, channel])),
     publicUrl,
     linkSecret,
@@ -109,7 +113,7 @@ async function openDesk(): Promise<AlertDesk> {
       if (!channel) return
       const nowMs = Date.now()
       appPlaces(nowMs).then(
-        (placeOf) => channel.publish({ kind: 'alert', alert: alertItem(alert, placeOf, nowMs) }),
+        (placeOf) => channel.tellAlert(alertItem(alert, placeOf, nowMs)),
         // Pages ask again.
         () => {},
       )

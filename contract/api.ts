@@ -223,7 +223,7 @@ export type LiveDevice = z.infer<typeof LiveDevice>
 
 /** What a live channel carries; `groups` of Web PubSub have the same names. */
 export const LiveMessage = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('alert'), alert: AlertItem }),
+  z.object({ kind: z.literal('alerts'), alerts: z.array(AlertItem) }),
   z.object({ kind: z.literal('devices'), devices: z.array(LiveDevice) }),
 ])
 export type LiveMessage = z.infer<typeof LiveMessage>

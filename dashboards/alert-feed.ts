@@ -35,10 +35,10 @@ export function useAlerts(standing: AlertItem['standing'], onNew?: (alert: Alert
     }
     const stop = listen({
       onMessage(message) {
-        if (message.kind !== 'alert') return
-        waiting.push(message.alert)
+        if (message.kind !== 'alerts') return
+        waiting.push(...message.alerts)
         frame ||= requestAnimationFrame(show)
-        if (message.alert.version === 1) latest.current.onNew?.(message.alert)
+        for (const alert of message.alerts) if (alert.version === 1) latest.current.onNew?.(alert)
       },
       onGap: () => latest.current.refresh(),
     })

@@ -1,5 +1,6 @@
 /** What alerts are worked with: the store, who is told, and how. Made once a process; closed by whoever made it. */
 import type { ListedAlert } from '../store/alert-store.ts'
+import type { Announcements } from './announcements.ts'
 import type { Tables } from '../store/tables.ts'
 import type { Channel } from './channels/channel.ts'
 import type { ChannelName, NotificationPolicy } from './notification-policy.ts'
@@ -7,6 +8,7 @@ import type { ChannelName, NotificationPolicy } from './notification-policy.ts'
 export type AlertDesk = {
   readonly tables: Tables
   readonly policy: NotificationPolicy
+  readonly announcements: Announcements
   readonly channels: ReadonlyMap<ChannelName, Channel>
   /** Address of the page, without a slash at its end. */
   readonly publicUrl: string

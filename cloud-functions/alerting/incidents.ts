@@ -15,6 +15,15 @@ export const incidentSettings = {
   devicesMin: 3,
 } as const
 
+/** Whether an incident is to be looked for at all. */
+export function mayBelongToIncident(alert: AlertFacts, placeOf: (deviceId: string) => WhereItStands): boolean {
+  const standing = standingOf(alert)
+  if (standing !== 'open' && standing !== 'suppressed') return false
+  if (alert.scope !== undefined) return true
+  if (alert.condition === 'no-data') return !alert.isSuppressed
+  return alert.incidentId === undefined && placeOf(alert.deviceId).site !== ''
+}
+
 /** Events for this alert, or for others, that follow from what is open at the same time. */
 export function groupingEvents(
   alert: AlertFacts,
@@ -22,13 +31,12 @@ export function groupingEvents(
   placeOf: (deviceId: string) => WhereItStands,
   gatewayOf: (deviceId: string) => string,
 ): AlertEvent[] {
-  const standing = standingOf(alert)
-  if (standing !== 'open' && standing !== 'suppressed') return []
+  if (!mayBelongToIncident(alert, placeOf)) return []
   const others = open.filter(({ alertId }) => alertId !== alert.alertId)
   if (alert.scope !== undefined) return consequencesOf(alert, others)
   if (alert.condition === 'no-data') {
     const root = others.find((other) => explains(other, alert, gatewayOf))
-    return root && !alert.isSuppressed ? [suppressed(alert, root)] : []
+    return root ? [suppressed(alert, root)] : []
   }
   return stormEvents(alert, others, placeOf)
 }
@@ -50,7 +58,6 @@ function suppressed(alert: AlertFacts, root: AlertFacts): AlertEvent {
 
 function stormEvents(alert: AlertFacts, others: readonly AlertFacts[], placeOf: (deviceId: string) => WhereItStands): AlertEvent[] {
   const { site, line } = placeOf(alert.deviceId)
-  if (site === '' || alert.incidentId !== undefined) return []
   const near = others.filter((other) => {
     const place = placeOf(other.deviceId)
     const isNear = Math.abs(other.activeSinceMs - alert.activeSinceMs) <= incidentSettings.withinMs

@@ -37,6 +37,11 @@ export const NotificationPolicy = z.object({
 })
 export type NotificationPolicy = z.infer<typeof NotificationPolicy>
 
+/** How long after its raise an alert can still be told of, milliseconds. */
+export function toldForMs({ remindersMin, escalation }: NotificationPolicy): number {
+  return Math.max(0, ...remindersMin, ...escalation.map(({ afterMin }) => afterMin)) * 60_000
+}
+
 function isTimeZone(timeZone: string): boolean {
   try {
     return new Intl.DateTimeFormat('en', { timeZone }).format(0) !== ''

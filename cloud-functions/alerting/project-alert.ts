@@ -16,6 +16,8 @@ export type Projected = {
   readonly alert: Alert
   readonly history: readonly AlertEvent[]
   readonly version: number
+  /** Of its row. */
+  readonly etag: string
   readonly isChanged: boolean
 }
 
@@ -47,8 +49,9 @@ export async function projectAlert(tables: Tables, alertId: string, nowMs: numbe
       continue
     }
     const version = history.length
-    if (stored?.events === version) return { alert, history, version, isChanged }
-    if (await writeAlert(tables, alert, version, stored?.etag)) return { alert, history, version, isChanged: true }
+    if (stored?.events === version) return { alert, history, version, etag: stored.etag, isChanged }
+    const etag = await writeAlert(tables, alert, version, stored?.etag)
+    if (etag !== undefined) return { alert, history, version, etag, isChanged: true }
     isChanged = true
     // Many at once must not keep each other from getting through.
     await delay(attempt * 5)

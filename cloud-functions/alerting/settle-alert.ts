@@ -1,10 +1,8 @@
 /** Everything that follows when an alert's history grew, or time passed: its row, its incident, its messages, open pages. */
 import { factsOf } from '../../contract/alert.ts'
 import type { Alert } from '../../contract/alert.ts'
-import { appendEvent, listAlerts, lookAgainAt, raiseTimes, readAlert } from '../store/alert-store.ts'
-import { listDevices } from '../store/latest-store.ts'
+import { appendEvent, listAlerts, lookAgainAt, readAlert } from '../store/alert-store.ts'
 import { addToOutbox, outboxOf } from '../store/outbox-store.ts'
-import { readTopology } from '../store/plant-store.ts'
 import type { Tables } from '../store/tables.ts'
 import { claimWorkOrder, takeWorkOrder } from '../store/work-order-store.ts'
 import type { WorkOrder } from '../store/work-order-store.ts'
@@ -12,88 +10,89 @@ import { nextLookMs } from './alert-clock.ts'
 import type { AlertDesk } from './alert-desk.ts'
 import { failureCodeOf } from './channels/webhook.ts'
 import { deliverDue } from './deliver-due.ts'
-import { floodsIn } from './flood.ts'
-import { groupingEvents, incidentSettings } from './incidents.ts'
-import type { NotificationPolicy } from './notification-policy.ts'
+import { groupingEvents, incidentSettings, mayBelongToIncident } from './incidents.ts'
 import { kindOf, planMessages } from './plan-messages.ts'
 import { projectAlert } from './project-alert.ts'
 import type { Projected } from './project-alert.ts'
-import { placeFinder } from './topology.ts'
-
-/** Floods are looked for this far behind the oldest alert that could still be told of. */
-const floodLookBackMs = 2 * 3_600_000
-
-function floodsSinceMs({ remindersMin, escalation }: NotificationPolicy, nowMs: number): number {
-  const longestMin = Math.max(0, ...remindersMin, ...escalation.map(({ afterMin }) => afterMin))
-  return nowMs - longestMin * 60_000 - floodLookBackMs
-}
+import { Surroundings } from './surroundings.ts'
 
 /** @returns the alert as it stands afterwards; undefined when its history has no beginning yet */
 export async function settleAlert(desk: AlertDesk, alertId: string, nowMs: number): Promise<Alert | undefined> {
-  let projected = await projectAlert(desk.tables, alertId, nowMs)
-  if (!projected) return undefined
-  if (projected.isChanged) {
-    tell(desk, projected)
-    projected = await group(desk, projected, nowMs)
-    projected = await writeMessages(desk, projected, nowMs)
-  }
-  for (const grown of await deliverDue(desk, nowMs, { about: projected.alert.alertId })) {
-    const again = await projectAlert(desk.tables, grown, nowMs)
-    if (again) tell(desk, again)
-  }
-  return projected.alert
+  const looked = await look(desk, alertId, new Surroundings(desk.tables, nowMs), nowMs)
+  if (!looked) return undefined
+  await deliver(desk, nowMs, { about: looked.alert.alertId })
+  return looked.alert
 }
 
 /** What the clock has made due for alerts that are not closed: delays, expiries, reminders, and messages that wait. */
 export async function sweepAlerts(desk: AlertDesk, touched: Iterable<string>, nowMs: number): Promise<void> {
-  for (const alertId of touched) await settleAlert(desk, alertId, nowMs)
+  const among = new Surroundings(desk.tables, nowMs)
+  for (const alertId of touched) {
+    const looked = await look(desk, alertId, among, nowMs)
+    if (looked?.isChanged) await planNextLook(desk, looked, nowMs)
+  }
   for (const { alertId } of await listAlerts(desk.tables, { lookDueMs: nowMs })) {
-    await settleAlert(desk, alertId, nowMs)
-    const looked = await projectAlert(desk.tables, alertId, nowMs)
-    if (!looked) continue
-    // What came at the same moment by other ways stands in the store by now.
-    const { alert } = nowMs - looked.alert.raisedAtMs < incidentSettings.withinMs ? await group(desk, looked, nowMs) : looked
-    await writeMessages(desk, { ...looked, alert }, nowMs)
-    const stored = await readAlert(desk.tables, alertId)
-    if (stored) await lookAgainAt(desk.tables, stored, nextLookMs(factsOf(stored.alert), desk.policy, nowMs))
+    const looked = await look(desk, alertId, among, nowMs, 'due')
+    if (looked) await planNextLook(desk, looked, nowMs)
   }
-  for (const grown of await deliverDue(desk, nowMs)) {
-    const again = await projectAlert(desk.tables, grown, nowMs)
-    if (again) tell(desk, again)
-  }
+  await deliver(desk, nowMs)
 }
 
-function tell(desk: AlertDesk, { alert, version }: Projected): void {
-  desk.publish({ ...factsOf(alert), version })
+/**
+ * Brings an alert up to date, and with it its incident and its messages when it has changed or is due: what came at the
+ * same moment by other ways may stand in the store only by then.
+ */
+async function look(desk: AlertDesk, alertId: string, among: Surroundings, nowMs: number, why?: 'due'): Promise<Projected | undefined> {
+  const projected = await project(desk, alertId, among, nowMs)
+  if (!projected || (!projected.isChanged && why !== 'due')) return projected
+  const isYoung = nowMs - projected.alert.raisedAtMs < incidentSettings.withinMs
+  const grouped = projected.isChanged || isYoung ? await group(desk, projected, among, nowMs) : projected
+  const told = await writeMessages(desk, grouped, among, nowMs)
+  return { ...told, isChanged: projected.isChanged || told.isChanged }
+}
+
+/** The alert's row in line with its history, and told of to whoever keeps count. */
+async function project(desk: AlertDesk, alertId: string, among: Surroundings, nowMs: number): Promise<Projected | undefined> {
+  const projected = await projectAlert(desk.tables, alertId, nowMs)
+  if (!projected) return undefined
+  const { alert, version, isChanged } = projected
+  for (const view of [among, desk.announcements]) {
+    if (alert.alertId !== alertId) view.forget(alertId)
+    view.note(alert)
+  }
+  if (isChanged) desk.publish({ ...factsOf(alert), version })
+  return projected
+}
+
+async function planNextLook(desk: AlertDesk, { alert, etag }: Projected, nowMs: number): Promise<void> {
+  await lookAgainAt(desk.tables, alert.alertId, etag, nextLookMs(factsOf(alert), desk.policy, nowMs))
+}
+
+async function deliver(desk: AlertDesk, nowMs: number, only?: { readonly about: string }): Promise<void> {
+  for (const grown of await deliverDue(desk, nowMs, only)) await project(desk, grown, new Surroundings(desk.tables, nowMs), nowMs)
 }
 
 /** Finds the incident that an alert belongs to, and brings all it touches up to date. @returns the alert as it is then */
-async function group(desk: AlertDesk, projected: Projected, nowMs: number): Promise<Projected> {
-  const { tables } = desk
+async function group(desk: AlertDesk, projected: Projected, among: Surroundings, nowMs: number): Promise<Projected> {
   const { alert } = projected
-  const isAboutSilence = alert.condition === 'no-data'
-  const near = isAboutSilence
-    ? await listAlerts(tables, { standings: ['open', 'suppressed'], condition: 'no-data' })
-    : await listAlerts(tables, { standings: ['open'], sinceMs: alert.raisedAtMs - incidentSettings.withinMs })
-  if (near.length === 0) return projected
-  const topology = (await readTopology(tables)) ?? { places: [] }
-  const gateways = isAboutSilence ? new Map((await listDevices(tables)).map(({ deviceId, gatewayId }) => [deviceId, gatewayId])) : undefined
-  const events = groupingEvents(factsOf(alert), near, placeFinder(topology), (deviceId) => gateways?.get(deviceId) ?? '')
-  for (const event of events) await appendEvent(tables, event, 'incident')
+  const placeOf = await among.placeOf()
+  if (!mayBelongToIncident(alert, placeOf)) return projected
+  const gatewayOf = alert.condition === 'no-data' ? await among.gatewayOf() : () => ''
+  const events = groupingEvents(factsOf(alert), await among.near(alert), placeOf, gatewayOf)
+  for (const event of events) await appendEvent(desk.tables, event, 'incident')
   let result = projected
   for (const alertId of new Set(events.map((event) => event.alertId))) {
-    const again = await projectAlert(tables, alertId, nowMs)
-    if (again) tell(desk, again)
+    const again = await project(desk, alertId, among, nowMs)
     if (again && alertId === alert.alertId) result = again
   }
   return result
 }
 
 /** @returns the alert, brought up to date when it was linked to a work order that is open already */
-async function writeMessages(desk: AlertDesk, projected: Projected, nowMs: number): Promise<Projected> {
-  const { tables, policy, channels } = desk
+async function writeMessages(desk: AlertDesk, projected: Projected, among: Surroundings, nowMs: number): Promise<Projected> {
+  const { tables, policy, channels, announcements } = desk
   const { alert, history } = projected
-  const floods = floodsIn(await raiseTimes(tables, floodsSinceMs(policy, nowMs)), nowMs)
+  const floods = await announcements.floods(nowMs)
   const isMember = alert.incidentId !== undefined && alert.incidentId !== alert.alertId
   const rootPriority = isMember ? (await readAlert(tables, alert.incidentId!))?.alert.priority : undefined
   const planned = planMessages(alert, history, { policy, channels: [...channels.keys()], floods, rootPriority, nowMs })
@@ -112,10 +111,7 @@ async function writeMessages(desk: AlertDesk, projected: Projected, nowMs: numbe
     }
     await addToOutbox(tables, message, nowMs)
   }
-  if (!isLinked) return projected
-  const linked = (await projectAlert(tables, alert.alertId, nowMs)) ?? projected
-  tell(desk, linked)
-  return linked
+  return (isLinked ? await project(desk, alert.alertId, among, nowMs) : undefined) ?? projected
 }
 
 /** A fault has one work order: an alert that finds one open is linked to it and asks for none. */

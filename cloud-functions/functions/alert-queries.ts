@@ -58,7 +58,7 @@ endpoint({
     const wanted = isExact ? found.filter((alert) => alert.state === state) : found
     const { items, next } = pageOf(wanted, orderKey, query, view === 'list' ? 1_000 : 200)
     if (view === 'list') {
-      const flood = floodNow(await raiseTimes(tables, nowMs - 2 * 3_600_000), nowMs)
+      const flood = floodNow([...(await raiseTimes(tables, nowMs - 2 * 3_600_000)).values()], nowMs)
       return {
         alerts: items.map((alert) => alertItem(alert, placeOf, nowMs)),
         ...next,

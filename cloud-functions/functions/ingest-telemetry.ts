@@ -57,7 +57,7 @@ function tellOpenPages(devices: readonly DeviceState[]): void {
     }),
   }))
   void live.hasListeners(Date.now()).then((isListening) => {
-    if (isListening) live.publish({ kind: 'devices', devices: told })
+    if (isListening) live.tellDevices(told)
   })
 }
 

@@ -1,12 +1,15 @@
 /** Tells open pages at once, by Azure Web PubSub. What cannot be told is not lost: pages ask again. */
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
 import { liveGroups, liveHub } from '../../contract/api.ts'
-import type { LiveMessage } from '../../contract/api.ts'
+import type { AlertItem, LiveDevice, LiveMessage } from '../../contract/api.ts'
 import type { PubSubConnection } from '../azure-connections.ts'
+import { Bursts } from './bursts.ts'
 
 export type LiveChannel = {
-  /** Never throws; a page that misses it learns by asking. */
-  publish(message: LiveMessage): void
+  /** Never throws; a page that misses it learns by asking. In a flood ten messages a second. */
+  tellAlert(alert: AlertItem): void
+  /** Never throws. */
+  tellDevices(devices: LiveDevice[]): void
   /** Whether anybody listens to the devices; asked seldom, so that nobody pays for telling nobody. */
   hasListeners(nowMs: number): Promise<boolean>
   /** Address for one page, good for an hour. */
@@ -15,6 +18,9 @@ export type LiveChannel = {
 
 const askEveryMs = 5_000
 const accessMinutes = 60
+const alertsEveryMs = 100
+/** A message takes a megabyte. */
+const alertsAtOnce = 200
 
 /** @param warn told once while it fails */
 export function openLiveChannel(connection: PubSubConnection, warn: (text: string) => void): LiveChannel {
@@ -30,11 +36,18 @@ export function openLiveChannel(connection: PubSubConnection, warn: (text: strin
     if (!isFailing) warn(`open pages cannot be told, they will ask: ${error instanceof Error ? error.message : String(error)}`)
     isFailing = true
   }
+  const publish = (message: LiveMessage) => {
+    client.group(liveGroups[message.kind]).sendToAll(message).then(worked, failed)
+  }
+  const alerts = new Bursts<AlertItem>({
+    send: (told) => publish({ kind: 'alerts', alerts: [...told] }),
+    everyMs: alertsEveryMs,
+    atOnceMax: alertsAtOnce,
+    later: setTimeout,
+  })
   return {
-    publish(message) {
-      const group = message.kind === 'alert' ? liveGroups.alerts : liveGroups.devices
-      client.group(group).sendToAll(message).then(worked, failed)
-    },
+    tellAlert: (alert) => alerts.add(alert),
+    tellDevices: (devices) => publish({ kind: 'devices', devices }),
     async hasListeners(nowMs) {
       if (nowMs - known.askedMs < askEveryMs) return known.isThere
       known = { ...known, askedMs: nowMs }

@@ -131,14 +131,14 @@ export function alertRow(alert: Alert, version: number) {
   }
 }
 
-/** @returns false when somebody else wrote the alert since it was read: read again and fold again */
-export async function writeAlert(tables: Tables, alert: Alert, version: number, etag: string | undefined): Promise<boolean> {
+/** @returns the row's new ETag; undefined when somebody else wrote the alert since it was read: read again and fold again */
+export async function writeAlert(tables: Tables, alert: Alert, version: number, etag: string | undefined): Promise<string | undefined> {
+  const row = alertRow(alert, version)
   try {
-    if (etag === undefined) await tables.alerts.createEntity(alertRow(alert, version))
-    else await tables.alerts.updateEntity(alertRow(alert, version), 'Replace', { etag })
-    return true
+    const written = etag === undefined ? tables.alerts.createEntity(row) : tables.alerts.updateEntity(row, 'Replace', { etag })
+    return (await written).etag
   } catch (error) {
-    if (hasStatus(error, 412) || hasStatus(error, 409) || hasStatus(error, 404)) return false
+    if (hasStatus(error, 412) || hasStatus(error, 409) || hasStatus(error, 404)) return undefined
     throw error
   }
 }
@@ -201,25 +201,21 @@ export async function listWholeAlerts(tables: Tables, listed: readonly ListedAle
   return whole
 }
 
-/** When alerts were raised, of those somebody was told of. */
-export async function raiseTimes(tables: Tables, sinceMs: number): Promise<number[]> {
+/** When alerts were raised, by id, of those somebody was told of. */
+export async function raiseTimes(tables: Tables, sinceMs: number): Promise<Map<string, number>> {
   const filter = `PartitionKey eq '${alertPartition}' and raisedAt ge datetime'${new Date(sinceMs).toISOString()}' and standing ne 'suppressed' and standing ne 'pending'`
-  const times: number[] = []
-  for await (const { raisedAt } of tables.alerts.listEntities({ queryOptions: { filter, select: ['raisedAt'] } })) {
-    times.push(z.coerce.date().parse(raisedAt).getTime())
-    if (times.length >= alertsListedMax) break
+  const times = new Map<string, number>()
+  for await (const { rowKey = '', raisedAt } of tables.alerts.listEntities({ queryOptions: { filter, select: ['RowKey', 'raisedAt'] } })) {
+    times.set(rowKey, z.coerce.date().parse(raisedAt).getTime())
+    if (times.size >= alertsListedMax) break
   }
   return times
 }
 
 /** An alert that changed meanwhile is looked at anyway. */
-export async function lookAgainAt(
-  tables: Tables,
-  { alert, etag }: Pick<StoredAlert, 'alert' | 'etag'>,
-  atMs: number | undefined,
-): Promise<void> {
+export async function lookAgainAt(tables: Tables, alertId: string, etag: string, atMs: number | undefined): Promise<void> {
   try {
-    const row = { partitionKey: alertPartition, rowKey: alert.alertId, nextLookMs: { type: 'Double', value: String(atMs ?? 1e15) } }
+    const row = { partitionKey: alertPartition, rowKey: alertId, nextLookMs: { type: 'Double', value: String(atMs ?? 1e15) } }
     await tables.alerts.updateEntity(row, 'Merge', { etag })
   } catch (error) {
     if (!hasStatus(error, 412)) throw error

@@ -1,4 +1,5 @@
 /** Alerts worked on real tables, with real channels: storms, flapping, gaps, dead gateways, and who is told of them. */
+import type { TableClient } from '@azure/data-tables'
 import { Webhook } from 'standardwebhooks'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { AlertDesk } from '../../cloud-functions/alerting/alert-desk.ts'
@@ -8,7 +9,8 @@ import { teamsChannel } from '../../cloud-functions/alerting/channels/teams.ts'
 import { webhookChannel } from '../../cloud-functions/alerting/channels/webhook.ts'
 import { commandAlert } from '../../cloud-functions/alerting/command-alert.ts'
 import type { Command } from '../../cloud-functions/alerting/alert-commands.ts'
-import { NotificationPolicy } from '../../cloud-functions/alerting/notification-policy.ts'
+import { Announcements } from '../../cloud-functions/alerting/announcements.ts'
+import { NotificationPolicy, toldForMs } from '../../cloud-functions/alerting/notification-policy.ts'
 import { projectAlert } from '../../cloud-functions/alerting/project-alert.ts'
 import { settleAlert, sweepAlerts } from '../../cloud-functions/alerting/settle-alert.ts'
 import { watchSilence } from '../../cloud-functions/alerting/watch-silence.ts'
@@ -74,9 +76,11 @@ function deskWith({ policy = {}, only = ['webhook'] }: Settings = {}): AlertDesk
     teamsChannel(`${teams.url}/card`, guard),
     pagerDutyChannel(`${pager.url}/v2/enqueue`, 'routing-key', guard),
   ]
+  const parsed = NotificationPolicy.parse(policy)
   return {
     tables,
-    policy: NotificationPolicy.parse(policy),
+    policy: parsed,
+    announcements: new Announcements(tables, toldForMs(parsed)),
     channels: new Map(all.filter(({ name }) => only.includes(name)).map((channel) => [channel.name, channel])),
     publicUrl: 'https://alerts.example.com',
     linkSecret: 'a secret for links',
@@ -86,6 +90,23 @@ function deskWith({ policy = {}, only = ['webhook'] }: Settings = {}): AlertDesk
 }
 
 const toldOf = (receiver: Receiver) => receiver.received.map(({ body }) => JSON.parse(body) as { type: string; data: { asset: string } })
+
+/** The same table, with the rows counted that its lists bring. */
+function countingRows(table: TableClient, rows: { listed: number }): TableClient {
+  async function* listed(entities: AsyncIterable<unknown>) {
+    for await (const entity of entities) {
+      rows.listed++
+      yield entity
+    }
+  }
+  return new Proxy(table, {
+    get(target, name) {
+      if (name === 'listEntities') return (...args: Parameters<TableClient['listEntities']>) => listed(target.listEntities(...args))
+      const member: unknown = Reflect.get(target, name)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}
 
 /** Something happened to an alert, and a hint says so. */
 async function happens(desk: AlertDesk, event: AlertEvent): Promise<Alert | undefined> {
@@ -372,6 +393,30 @@ describe('a storm', () => {
     ])
     // The service department's machines have them all.
     expect(toldOf(department).filter(({ type }) => type === 'alert.raised')).toHaveLength(40)
+  })
+
+  test('costs each alert what it costs by itself, however many are open', async () => {
+    const desk = deskWith()
+    const rows = { listed: 0 }
+    const busy = { ...desk, tables: { ...tables, alerts: countingRows(tables.alerts, rows) } }
+    for (const [index, deviceId] of names('machine', 60).entries()) await raiseOn(desk, deviceId, index + 1)
+    await raiseOn(busy, 'machine-061', 61)
+    expect(rows.listed).toBe(0)
+    // All sixty are due; what they stand among is read once.
+    await sweepAlerts(busy, [], nowMs)
+    expect(rows.listed).toBeLessThan(3 * 61)
+  })
+
+  test('that two processes hear of is one flood for both', async () => {
+    const [one, another] = [deskWith({ only: ['mail'] }), deskWith({ only: ['mail'] })]
+    for (const [index, deviceId] of names('machine', 40).entries()) {
+      nowMs += 2_000
+      await raiseOn(index % 2 === 0 ? one : another, deviceId, index + 1)
+    }
+    await pass(one, 20_000)
+    await pass(another, 20_000)
+    expect(mailbox.mails.filter((mail) => !/Subject: Alarm flood/.test(mail)).length).toBeLessThanOrEqual(15)
+    expect(mailbox.mails.filter((mail) => /Subject: Alarm flood/.test(mail))).toHaveLength(1)
   })
 
   test('of what nobody wants to be woken by wakes nobody; what is critical is told by name even then', async () => {
