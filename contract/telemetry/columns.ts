@@ -8,6 +8,7 @@ import { telemetryLimits } from './telemetry.ts'
 import type { ByteReader, ByteWriter } from './varint.ts'
 
 const decimalsMax = 9
+const powersOfTen = Array.from({ length: decimalsMax + 1 }, (_, decimals) => 10 ** decimals)
 /** In place of the number of decimals: the values follow as doubles. */
 const rawDoubles = 15
 const scaledMax = 2 ** 51
@@ -20,12 +21,17 @@ export const filteredFlag = 0x20
 /** Values as integers of the fewest decimals that represent each of them exactly; grows to the longest series seen. */
 let scaled = new Float64Array(1024)
 
-/** Fills `scaled` and returns the number of decimals, or `rawDoubles`. */
-function scaleExactly(values: readonly number[]): number {
-  if (scaled.length < values.length) scaled = new Float64Array(values.length * 2)
-  let factor = 1
+/** Writes values as compactly as they can be read back exactly. @returns the number of decimals, or `rawDoubles` */
+function writeExactly(writer: ByteWriter, values: readonly number[]): number {
   // Too few decimals are noticed at the first value that has more, usually the very first.
-  for (let decimals = 0; decimals <= decimalsMax; decimals++, factor *= 10) if (fits(values, factor, scaled)) return decimals
+  for (let decimals = 0; decimals <= decimalsMax; decimals++) if (writer.scaledDeltas(values, powersOfTen[decimals]!)) return decimals
+  if (scaled.length < values.length) scaled = new Float64Array(values.length * 2)
+  for (let decimals = 0; decimals <= decimalsMax; decimals++) {
+    if (!fits(values, powersOfTen[decimals]!, scaled)) continue
+    writer.deltas(scaled, values.length)
+    return decimals
+  }
+  for (const value of values) writer.float64(value)
   return rawDoubles
 }
 
@@ -54,19 +60,19 @@ export type ColumnBase = {
 /** `timesMs` and `seqs` must be integers; `values` finite. @param flags of the caller, kept in the byte before the columns */
 export function writeColumns(writer: ByteWriter, { timesMs, seqs, values }: Columns, base: ColumnBase, flags = 0): void {
   const count = values.length
-  const decimals = scaleExactly(values)
   const hasSameTimes = base.previousTimesMs !== undefined && areEqual(timesMs, base.previousTimesMs)
-  writer.byte(decimals | (hasSameTimes ? sameTimesFlag : 0) | flags)
+  const headAt = writer.length
+  writer.byte(0)
   if (!hasSameTimes) {
     writer.uint(count)
     writer.deltasOfDeltas(timesMs, count, base.timeMs)
   }
   writer.deltasOfDeltas(seqs, count, base.seq)
-  if (decimals === rawDoubles) for (const value of values) writer.float64(value)
-  else writer.deltas(scaled, count)
+  writer.setByte(headAt, writeExactly(writer, values) | (hasSameTimes ? sameTimesFlag : 0) | flags)
 }
 
 function areEqual(a: readonly number[], b: readonly number[]): boolean {
+  if (a === b) return true
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
@@ -97,10 +103,9 @@ export function readColumns(reader: ByteReader, base: ColumnBase): Columns & { r
 
 /** A few values by themselves, as exact as a column's. */
 export function writeValues(writer: ByteWriter, values: readonly number[]): void {
-  const decimals = scaleExactly(values)
-  writer.byte(decimals)
-  if (decimals === rawDoubles) for (const value of values) writer.float64(value)
-  else writer.deltas(scaled, values.length)
+  const headAt = writer.length
+  writer.byte(0)
+  writer.setByte(headAt, writeExactly(writer, values))
 }
 
 export function readValues(reader: ByteReader, count: number): number[] {

@@ -3,6 +3,9 @@ import { MalformedTelemetryError } from './malformed.ts'
 
 /** Enough for 53 bits and the sign. */
 const varintBytesMax = 9
+/** A sum up to here, and so many integers of two bytes on top of it, stay within 32 bits. */
+const shortSumMax = 2 ** 30
+const shortRunMax = 2 ** 16
 
 const utf8Encoder = new TextEncoder()
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true })
@@ -17,6 +20,11 @@ export class ByteWriter {
   byte(value: number): void {
     this.#reserve(1)
     this.#bytes[this.length++] = value
+  }
+
+  /** One that was written before. */
+  setByte(at: number, value: number): void {
+    this.#bytes[at] = value
   }
 
   uint(value: number): void {
@@ -43,6 +51,39 @@ export class ByteWriter {
     this.length = at
   }
 
+  /**
+   * The same of values that are integers once multiplied by `factor`, and divided by it come out exactly as they were.
+   * @returns false, nothing written, when some are not, or are beyond 29 bits
+   */
+  scaledDeltas(values: readonly number[], factor: number): boolean {
+    const count = values.length
+    this.#reserve(count * varintBytesMax)
+    const bytes = this.#bytes
+    let at = this.length
+    let previous = 0
+    let magnitudes = 0
+    for (let i = 0; i < count; i++) {
+      const value = values[i]!
+      const integer = Math.floor(value * factor + 0.5) | 0
+      // -0 has no integer form.
+      if (integer / factor !== value || (integer === 0 && Object.is(value, -0))) return false
+      magnitudes |= integer ^ (integer >> 31)
+      const delta = integer - previous
+      previous = integer
+      const zigzag = (delta << 1) ^ (delta >> 31)
+      if (zigzag < 0x4000) {
+        // One byte or two, without a branch that nobody can foresee.
+        const hasSecond = (0x7f - zigzag) >>> 31
+        bytes[at] = (zigzag & 0x7f) | (hasSecond << 7)
+        bytes[at + 1] = zigzag >>> 7
+        at += 1 + hasSecond
+      } else at = putInt(bytes, at, delta)
+    }
+    if (magnitudes >= shortSumMax >> 1) return false
+    this.length = at
+    return true
+  }
+
   /** Differences of differences; a run of zeros, which even spacing is, costs two bytes however long it is. */
   deltasOfDeltas(column: ArrayLike<number>, count: number, base: number): void {
     this.#reserve(count * varintBytesMax)
@@ -50,20 +91,20 @@ export class ByteWriter {
     let at = this.length
     let previous = base
     let delta = 0
-    let zeros = 0
-    for (let i = 0; i < count; i++) {
-      const value = column[i]!
-      const step = value - previous
-      if (step === delta) zeros++
-      else {
-        if (zeros > 0) at = putZeros(bytes, at, zeros)
-        zeros = 0
-        at = putInt(bytes, at, step - delta)
-        delta = step
+    for (let i = 0; i < count; ) {
+      const evenUntil = endOfRun(column, i, count, previous, delta)
+      if (evenUntil > i) {
+        at = putZeros(bytes, at, evenUntil - i)
+        previous += delta * (evenUntil - i)
+        i = evenUntil
+        continue
       }
-      previous = value
+      const step = column[i++]! - previous
+      at = putInt(bytes, at, step - delta)
+      delta = step
+      previous += step
     }
-    this.length = zeros > 0 ? putZeros(bytes, at, zeros) : at
+    this.length = at
   }
 
   float64(value: number): void {
@@ -79,7 +120,17 @@ export class ByteWriter {
   }
 
   text(value: string): void {
-    this.bytes(utf8Encoder.encode(value))
+    const { length } = value
+    this.#reserve(varintBytesMax + length)
+    const bytes = this.#bytes
+    const start = putUint(bytes, this.length, length)
+    let at = start
+    while (at - start < length) {
+      const code = value.charCodeAt(at - start)
+      if (code >= 0x80) return this.bytes(utf8Encoder.encode(value))
+      bytes[at++] = code
+    }
+    this.length = at
   }
 
   /** Length, then the bytes. */
@@ -96,6 +147,16 @@ export class ByteWriter {
 
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.length)
+  }
+
+  /** What was written so far, not a copy: good until the next byte. */
+  view(start = 0): Uint8Array {
+    return this.#bytes.subarray(start, this.length)
+  }
+
+  /** Begins anew, with the memory it has. */
+  clear(): void {
+    this.length = 0
   }
 
   #reserve(count: number): void {
@@ -145,9 +206,25 @@ function putInt(bytes: Uint8Array, start: number, value: number): number {
   return putUint(bytes, start, value < 0 ? -2 * value - 1 : 2 * value)
 }
 
+/** Where values stop coming in even steps. */
+function endOfRun(column: ArrayLike<number>, from: number, count: number, previous: number, delta: number): number {
+  let i = from
+  let expected = previous + delta
+  while (i < count && column[i] === expected) {
+    i++
+    expected += delta
+  }
+  return i
+}
+
 function putZeros(bytes: Uint8Array, start: number, count: number): number {
   bytes[start] = 0
   return putUint(bytes, start + 1, count - 1)
+}
+
+function fill(column: number[], from: number, to: number, before: number, step: number): void {
+  let value = before
+  for (let i = from; i < to; i++) column[i] = value += step
 }
 
 export class ByteReader {
@@ -199,28 +276,32 @@ export class ByteReader {
   deltas(count: number, divisor: number): number[] {
     const column = columnOf(count)
     const bytes = this.#bytes
-    const end = this.#end
-    let at = this.position
+    const last = this.#end - 1
     let value = 0
-    for (let i = 0; i < count; i++) {
-      // Most are one byte or two.
-      const first = at < end ? bytes[at]! : 0x80
-      const second = at + 1 < end ? bytes[at + 1]! : 0x80
-      if (first < 0x80) {
-        value += (first >>> 1) ^ -(first & 1)
-        at++
-      } else if (second < 0x80) {
-        const zigzag = (first & 0x7f) | (second << 7)
-        value += (zigzag >>> 1) ^ -(zigzag & 1)
-        at += 2
-      } else {
-        this.position = at
-        value += this.int()
-        at = this.position
+    for (let i = 0; i < count; ) {
+      value += this.int()
+      column[i++] = value / divisor
+      if (value < -shortSumMax || value > shortSumMax) continue
+      // Most are one byte or two: so many of them stay within 32 bits.
+      const until = Math.min(count, i + shortRunMax)
+      let at = this.position
+      let sum = value | 0
+      for (; i < until && at < last; i++) {
+        const first = bytes[at]!
+        const second = bytes[at + 1]!
+        if (first < 0x80) {
+          sum = (sum + ((first >>> 1) ^ -(first & 1))) | 0
+          at++
+        } else if (second < 0x80) {
+          const zigzag = (first & 0x7f) | (second << 7)
+          sum = (sum + ((zigzag >>> 1) ^ -(zigzag & 1))) | 0
+          at += 2
+        } else break
+        column[i] = sum / divisor
       }
-      column[i] = value / divisor
+      this.position = at
+      value = sum
     }
-    this.position = at
     return column
   }
 
@@ -235,7 +316,9 @@ export class ByteReader {
       if (change === 0) times += this.uint()
       else delta += change
       if (times > count - i) throw new MalformedTelemetryError('malformed-batch', 'a run is longer than its column')
-      for (const next = i + times; i < next; i++) column[i] = value += delta
+      fill(column, i, i + times, value, delta)
+      value += delta * times
+      i += times
       if (!Number.isSafeInteger(value)) throw new MalformedTelemetryError('malformed-batch', 'a column leaves the safe integers')
     }
     return column

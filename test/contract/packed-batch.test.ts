@@ -11,12 +11,26 @@ const finite = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true }),
   fc.integer({ min: -1_000_000, max: 1_000_000 }).map((scaled) => scaled / 1000),
 )
+/** Integers around every length that the encoding knows: bytes, 30 bits, 32 bits, 51 bits. */
+const edge = fc
+  .tuple(fc.constantFrom(6, 7, 13, 14, 20, 21, 28, 29, 30, 31, 32, 50, 51, 52), fc.integer({ min: -2, max: 2 }), fc.boolean())
+  .map(([bits, beside, isNegative]) => (isNegative ? -1 : 1) * (2 ** bits + beside))
+/** The values of one series: wild ones, or of one number of decimals, or -0 among them. */
+const values = fc.oneof(
+  fc.constant(finite),
+  ...[0, 1, 3, 9].flatMap((decimals) => {
+    const short = fc.integer({ min: -50_000, max: 50_000 }).map((integer) => integer / 10 ** decimals)
+    const wide = fc.oneof(edge, fc.maxSafeInteger()).map((integer) => integer / 10 ** decimals)
+    return [fc.constant(short), fc.constant(fc.oneof({ weight: 9, arbitrary: short }, wide)), fc.constant(wide)]
+  }),
+  fc.constant(fc.constantFrom(0, -0, 1)),
+)
 const name = fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' })
 
 const series = fc
   .record({
     signal: name,
-    readings: fc.array(fc.tuple(time, fc.integer({ min: 1, max: 1_000_000_000 }), finite), { maxLength: 40 }),
+    readings: values.chain((value) => fc.array(fc.tuple(time, fc.integer({ min: 1, max: 1_000_000_000 }), value), { maxLength: 40 })),
     filtered: fc.option(
       fc.record({ count: fc.integer({ min: 1, max: 10_000 }), min: finite, max: finite, mean: finite, lastTimeMs: time }),
       { nil: undefined },
@@ -59,6 +73,28 @@ describe('packed batch', () => {
     fc.assert(
       fc.property(batch, (original) => {
         expect(decodePackedBatch(encodePackedBatch(original, compression), compression)).toEqual(original)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('keeps even and uneven steps of times and seqs, and times that series share', () => {
+    const steps = fc.array(fc.tuple(fc.constantFrom(0, 1, 1000, 1000, 61_003, -5), fc.integer({ min: 1, max: 30 })), { maxLength: 6 })
+    fc.assert(
+      fc.property(steps, steps, (timeSteps, seqSteps) => {
+        const walk = (from: number, runs: readonly (readonly [number, number])[], count: number) => {
+          const column = [from]
+          for (const [step, times] of runs) for (let i = 0; i < times; i++) column.push(column.at(-1)! + step)
+          while (column.length < count) column.push(column.at(-1)! + 1)
+          return column.slice(0, count)
+        }
+        const count = 1 + timeSteps.reduce((sum, [, times]) => sum + times, 0)
+        const timesMs = walk(1_700_000_000_000, timeSteps, count)
+        const seqs = walk(5_000, seqSteps, count)
+        const series = ['a', 'b'].map((signal) => ({ signal, timesMs: [...timesMs], seqs, values: seqs.map((seq) => seq / 10) }))
+        const block = { deviceId: 'd', bootId: '', modelId: '', fromSeq: 1, toSeq: 9, receivedSeq: 9, series, filtered: 0, rejected: [] }
+        const original = { cutAtMs: 1_700_000_000_000, blocks: [block] }
+        expect(decodePackedBatch(encodePackedBatch(original), compression)).toEqual(original)
       }),
     )
   })
