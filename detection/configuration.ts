@@ -23,7 +23,7 @@ export const DetectionConfiguration = z.strictObject({
   severeFrom: number(2),
   /** Normal readings in a row before it ends. */
   offReadings: count(8),
-  /** After its end a new episode of the signal must be worse than it was to be told of again. */
+  /** So many readings after its end, a new episode of the signal must be twice as severe to be told of again. */
   cooldownReadings: count(100),
 })
 export type DetectionConfiguration = z.infer<typeof DetectionConfiguration>

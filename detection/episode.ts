@@ -64,7 +64,7 @@ export function isEnough(
 }
 
 export function isCoolingDown(cooldown: Cooldown, { severity, limit }: Finding): boolean {
-  return !limit && cooldown.readings > 0 && severity <= cooldown.severity
+  return !limit && cooldown.readings > 0 && severity <= settings.worseBy * cooldown.severity
 }
 
 /** Detectors whose verdict fades while the machine is still where it should not be: their expected range is kept. */

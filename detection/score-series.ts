@@ -10,6 +10,7 @@ import type { Judgement } from './judgement.ts'
 import { learn } from './learn-series.ts'
 import { plainTraits } from './plain-traits.ts'
 import { newSeriesState, slot } from './series-state.ts'
+import { episodeSettings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
@@ -30,9 +31,9 @@ export function scoreSeries(): (timeMs: number, value: number) => ScoredReading 
     if (judgement.kind === 'late') return { score: 0, judgement }
     // Drift and stuck say the same for as long as they last.
     const severity = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
-    const isQuiet = told.readingsLeft > 0 && severity <= told.severity
+    const isQuiet = told.readingsLeft > 0 && severity <= episodeSettings.worseBy * told.severity
     // What stays as it was told is not told again.
-    if (told.readingsLeft > 0 && severity < told.severity / 2) told.readingsLeft--
+    if (told.readingsLeft > 0 && episodeSettings.worseBy * severity < told.severity) told.readingsLeft--
     if (isQuiet) return { score: 0, judgement }
     if (severity >= toldFrom) told = { readingsLeft: standardConfiguration.cooldownReadings, severity }
     return { score: severity / (1 + severity), judgement }

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 3
+export const detectorVersion = 4
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -88,6 +88,8 @@ export const relationSettings = {
 } as const
 
 export const episodeSettings = {
+  /** Something is worse than what was told when it is so many times as severe. */
+  worseBy: 2,
   /** Between this and 1 a reading is doubtful: it ends no episode and begins none. */
   normalBelow: 0.5,
   /** An episode that the edge found ends when the edge says so; after this many normal readings without a word, anyway. */

@@ -5,6 +5,7 @@ import { deviceModel } from '../../contract/device-model.ts'
 import { standardConfiguration } from '../../detection/configuration.ts'
 import { newDeviceWatch, signalCondition, watchFiltered, watchReading, watchSilence } from '../../detection/device-watch.ts'
 import type { DeviceWatch } from '../../detection/device-watch.ts'
+import { isCoolingDown } from '../../detection/episode.ts'
 import { isReproduced, recompute } from '../../detection/explain.ts'
 import { settings } from '../../detection/settings.ts'
 import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
@@ -93,6 +94,13 @@ describe('episodes', () => {
     expect(raised()[1]!.evidence.suppressed).toBeGreaterThan(0)
     expect(events[0]!.alertId).toBe(events[1]!.alertId)
     expect(events[2]!.alertId).not.toBe(events[0]!.alertId)
+  })
+
+  test('worse is twice as severe: a little more is the same again', () => {
+    const cooldown = { readings: 10, severity: 3, suppressed: 0 }
+    const finding = { detector: 'level', expectedMin: 0, expectedMax: 1, limit: undefined } as const
+    const isToldAgain = (severity: number) => !isCoolingDown(cooldown, { ...finding, severity })
+    expect([3, 5, 6, 6.1].map(isToldAgain)).toEqual([false, false, false, true])
   })
 
   test('the same that comes back and stays is told once the cooldown is over', () => {

@@ -77,8 +77,8 @@ const mutations: readonly Mutation[] = [
   {
     what: 'no cooldown',
     file: 'detection/episode.ts',
-    from: 'return !limit && cooldown.readings > 0 && severity <= cooldown.severity',
-    to: 'return !limit && cooldown.readings > 0 && severity <= cooldown.severity && false',
+    from: 'return !limit && cooldown.readings > 0 && severity <= settings.worseBy * cooldown.severity',
+    to: 'return !limit && cooldown.readings > 0 && severity <= settings.worseBy * cooldown.severity && false',
     tests: 'test/detection/device-watch.test.ts',
   },
   {
