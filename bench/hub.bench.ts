@@ -11,7 +11,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Connection } from '../contract/connection.ts'
 import { sharedAccessSignature } from '../device-sim/device-credentials.ts'
 import { HubRegistry } from '../device-sim/hub-registry.ts'
-import { Helper, cpuSeconds, residentBytes } from './process.ts'
+import { measureIdle } from './idle/idle-memory.ts'
+import { Helper, cpuSeconds } from './process.ts'
 import { median, printHeader, printRow } from './measure.ts'
 
 const root = new URL('..', import.meta.url).pathname
@@ -163,26 +164,13 @@ try {
 
 const idle = await startCloud('idle')
 try {
-  const ca = caOf(idle)
-  const clients = await credentials(idle, idleConnections)
-  const bare = new Helper('./hub/bare-tls.ts', { directory: dirname(idle.connection.ca!) })
-  const { port } = await bare.next<{ port: number }>()
-  const memory = async (pid: number, options: { port: number; clients: typeof clients }) => {
-    const before = residentBytes(pid)
-    const load = new Helper('./hub/idle-load.ts', { ca, count: idleConnections, ...options })
-    await load.next()
-    // What the handshakes left behind is collected within some seconds.
-    await delay(5_000)
-    const bytes = (residentBytes(pid) - before) / idleConnections
-    await load.stop()
-    return bytes
-  }
-  const tls = await memory(bare.pid, { port, clients: [] })
-  const hub = await memory(idle.pid, { port: portOf(idle), clients })
-  await bare.stop()
-  printRow(`${idleConnections} idle connections, bare TLS`, `${(tls / 1024).toFixed(1)} KB each`)
-  printRow(`${idleConnections} idle connections, devices`, `${(hub / 1024).toFixed(1)} KB each`)
-  printRow('  beyond TLS', `${((hub - tls) / 1024).toFixed(1)} KB each`)
+  await measureIdle({
+    pids: () => [idle.pid],
+    port: portOf(idle),
+    ca: caOf(idle),
+    directory: dirname(idle.connection.ca!),
+    clients: await credentials(idle, idleConnections),
+  })
 } finally {
   await idle.stop()
   rmSync(folder, { recursive: true, force: true })

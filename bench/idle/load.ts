@@ -1,21 +1,28 @@
-/** Opens many TLS connections and lets them be; as MQTT devices when it has credentials, bare otherwise. */
-import { connect } from 'node:tls'
-import type { TLSSocket } from 'node:tls'
+/** Opens many connections, over TLS when it has an authority, and lets them be; as MQTT devices when it has credentials, bare otherwise. */
+import net from 'node:net'
+import type { Socket } from 'node:net'
+import tls from 'node:tls'
 import mqtt from 'mqtt-packet'
 import { argumentsOf, heard, say } from '../process.ts'
 
-type Arguments = { port: number; ca: string; count: number; clients: { clientId: string; username: string; password: string }[] }
-const { port, ca, count, clients } = await argumentsOf<Arguments>()
+export type IdleLoadArguments = {
+  readonly port: number
+  readonly ca?: string
+  readonly count: number
+  readonly clients: readonly { readonly clientId: string; readonly username: string; readonly password: string }[]
+}
+const { port, ca, count, clients } = await argumentsOf<IdleLoadArguments>()
 const parallel = 50
-const sockets: TLSSocket[] = []
+const sockets: Socket[] = []
 
 async function open(index: number): Promise<void> {
   const client = clients[index]
-  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca })
+  const to = { port, host: '127.0.0.1' }
+  const socket = ca === undefined ? net.connect(to) : tls.connect({ ...to, servername: 'localhost', ca })
   sockets.push(socket)
   await new Promise<void>((resolve, reject) => {
     socket.on('error', reject)
-    socket.on('secureConnect', () => {
+    socket.on(ca === undefined ? 'connect' : 'secureConnect', () => {
       if (!client) return resolve()
       socket.write(
         mqtt.generate({
