@@ -54,11 +54,19 @@ async function main(args: readonly string[]): Promise<number> {
   // Whatever hangs while it is closed must not keep a data folder or a port.
   stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), patienceMs).unref())
   for (const event of ['SIGINT', 'SIGTERM']) process.on(event, () => stopping.abort())
+  let hasReaderLeft = false
+  process.stdout.on('error', (error) => {
+    if (!isClosedPipe(error)) throw error
+    hasReaderLeft = true
+    stopping.abort()
+  })
   // Started by another command: when that is gone, even by kill -9, so is the reason to run.
   if (process.channel) process.on('disconnect', () => stopping.abort())
   try {
-    return await command.run(rest, stopping.signal)
+    const code = await command.run(rest, stopping.signal)
+    return hasReaderLeft ? 0 : code
   } catch (error) {
+    if (isClosedPipe(error)) return 0
     if (error instanceof UsageError || error instanceof MalformedConnectionStringError) {
       process.stderr.write(`millwright ${name}: ${error.message}\n\n${command.help}`)
       return 2
@@ -67,6 +75,11 @@ async function main(args: readonly string[]): Promise<number> {
     if (process.env.MILLWRIGHT_DEBUG) process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`)
     return 1
   }
+}
+
+/** Whoever read the output has seen enough, as `head` does. */
+function isClosedPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE'
 }
 
 /** Exits when everything that was written has left: what waits for a slow reader of a pipe would be lost. */

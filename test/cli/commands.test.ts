@@ -128,11 +128,25 @@ describe('doctor and the clock', () => {
 })
 
 describe('detect', () => {
-  test('writes every row, also to a reader that is slow', async () => {
+  const longSeries = (count: number) => {
     const file = join(folder, 'long.csv')
-    const count = 20_000
     const at = (index: number) => new Date(Date.UTC(2024, 0, 1) + index * 1000).toISOString()
     writeFileSync(file, `timestamp,value\n${Array.from({ length: count }, (_, index) => `${at(index)},${index % 7}`).join('\n')}\n`)
+    return file
+  }
+
+  test('ends in silence when its reader has seen enough', async () => {
+    const child = spawn(process.execPath, [join(root, 'dist', 'cli', 'main.mjs'), 'detect', longSeries(20_000)])
+    let said = ''
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    child.stdout.once('data', () => child.stdout.destroy())
+    const code = await new Promise<number | null>((resolve) => child.once('exit', resolve))
+    expect([said, code]).toEqual(['', 0])
+  })
+
+  test('writes every row, also to a reader that is slow', async () => {
+    const count = 20_000
+    const file = longSeries(count)
     const child = spawn(process.execPath, [join(root, 'dist', 'cli', 'main.mjs'), 'detect', file], { stdio: ['ignore', 'pipe', 'inherit'] })
     let lines = 0
     const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
