@@ -95,7 +95,10 @@ function judgeRolling(
   judgement.rolling = score
   const highest = Math.max(configuration.rollingScore, settings.rollingPast * highOf(past, statistic.rolling))
   const lowest = Math.min(-configuration.rollingScore, settings.rollingPast * lowOf(past, statistic.rolling))
-  const severity = (score > 0 ? score / highest : score / lowest) ** settings.rollingPower
+  // What comes in whole steps stands still and then moves by one: nothing unusual, however little it deviated before.
+  const stepsMin = settings.rollingSteps * numbers[slot.smallestStep]!
+  const inSteps = stepsMin > 0 ? Math.abs(value - median) / stepsMin : Number.POSITIVE_INFINITY
+  const severity = Math.min(score > 0 ? score / highest : score / lowest, inSteps) ** settings.rollingPower
   if (severity <= judgement.severity) return
   judgement.severity = severity
   judgement.detector = 'rolling'
@@ -133,9 +136,11 @@ function judgeNovelty(
     )
   // A machine with modes, such as filling and emptying, must have gone through them.
   if (hasModes && seenMs < dayMs) return
-  compareWithPast(past, 'high-pass', statistic.highPass, highPassed, noise, ofChange, judgement, value)
-  if (!judgement.isGap) compareWithPast(past, 'jump', statistic.jump, jump, noise, ofChange, judgement, value)
-  compareWithPast(past, 'step', statistic.step, fast - slow, noise, ofChange, judgement, value, settings.fastWeight)
+  // A change by one step is no more than the series can do, nor is an average of half of one.
+  const step = numbers[slot.smallestStep]!
+  compareWithPast(past, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofChange, judgement, value)
+  if (!judgement.isGap) compareWithPast(past, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
+  compareWithPast(past, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofChange, judgement, value, settings.fastWeight)
 }
 
 /** A change that takes the one before it back: what went up comes straight down again. */

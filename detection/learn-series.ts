@@ -25,6 +25,7 @@ export function learn(
   if (count === 0) learnFirst(numbers, timeMs, value)
   else {
     learnRun(numbers, value, isJumpy)
+    learnStep(numbers, Math.abs(judgement.jump))
     learnInterval(numbers, elapsedMs, judgement.isGap)
     learnDrift(state, timeMs, elapsedMs, value)
   }
@@ -77,6 +78,11 @@ function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void 
   } else if (isElsewhere) numbers[slot.longestElsewhere] = longerRun(numbers[slot.longestElsewhere]!, run, isJumpy)
   numbers[slot.stuckRun] = 0
   numbers[slot.changes]!++
+}
+
+function learnStep(numbers: Float64Array, step: number): void {
+  const smallest = numbers[slot.smallestStep]!
+  if (step > 0 && (smallest === 0 || step < smallest)) numbers[slot.smallestStep] = step
 }
 
 /** A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most. */

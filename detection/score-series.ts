@@ -31,7 +31,9 @@ export function scoreSeries(): (timeMs: number, value: number) => ScoredReading 
     if (judgement.kind === 'late') return { score: 0, judgement }
     // Drift and stuck say the same for as long as they last.
     const severity = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
-    const isQuiet = told.readingsLeft > 0 && severity <= episodeSettings.worseBy * told.severity
+    // Where an alert would begin, one begins, whatever was nearly one before it.
+    const isNews = severity > episodeSettings.worseBy * told.severity || (severity >= 1 && told.severity < 1)
+    const isQuiet = told.readingsLeft > 0 && !isNews
     // What stays as it was told is not told again.
     if (told.readingsLeft > 0 && episodeSettings.worseBy * severity < told.severity) told.readingsLeft--
     if (isQuiet) return { score: 0, judgement }

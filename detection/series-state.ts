@@ -46,9 +46,11 @@ export const slot = {
   /** Bins of `modes.ts`. */
   modesLow: 30,
   modesWidth: 31,
+  /** The smallest change so far: what comes in whole steps has no smaller noise. 0 before the first. */
+  smallestStep: 32,
 } as const
 
-const doubles = 32
+const doubles = 33
 export const windowReadings = 23
 export const seasonBins = 48
 export const modeBins = 32

@@ -33,6 +33,8 @@ export const settings = {
   levelRangeMin: 0.01,
   /** Robust standard deviations count only beyond so many times the most the series makes by itself. */
   rollingPast: 4,
+  /** What comes in whole steps is unusual beyond so many of the smallest. */
+  rollingSteps: 3,
   /** Grows steeply: half-way to the threshold is nothing. */
   rollingPower: 6,
   /** Abnormal readings, and time, until a level is adopted as normal. */
