@@ -85,12 +85,14 @@ describe('a healthy series', () => {
 })
 
 describe('what each detector sees', () => {
-  test('a level outside everything the series has done', () => {
+  test('a value outside everything the series has done, of one that jumps about within it', () => {
     const { told, feed } = series()
-    feed(days(4))
-    feed([...days(0.1, { fromDay: 4 })].map((value) => value + 20))
-    expect(told[0]!.detector).toBeDefined()
-    expect(told.length).toBeGreaterThan(2)
+    const random = randomOf('jumps about')
+    feed(Array.from({ length: 4 * 1440 }, () => 17 + 6 * random.next()))
+    expect(told).toEqual([])
+    // From the middle: the change is not the largest, nor is the distance from what was lately.
+    feed([20, 27.5])
+    expect(told).toMatchObject([{ detector: 'level', expectedMax: expect.closeTo(23 + 0.625 * 6, 1) }])
   })
 
   test('a value that is usual, but not at this time of day', () => {
@@ -103,10 +105,13 @@ describe('what each detector sees', () => {
   })
 
   test('a jump from one reading to the next, inside the range', () => {
-    const { detectors, feed } = series()
-    feed(days(3))
-    feed([17, 22, 17, 22, 17])
-    expect([...detectors()].some((detector) => ['jump', 'rolling', 'high-pass'].includes(detector!))).toBe(true)
+    const { told, feed } = series()
+    const wave = (minute: number) => 20 + 10 * Math.sin(minute / 6)
+    feed(Array.from({ length: 3 * 1440 }, (_, minute) => wave(minute)))
+    expect(told).toEqual([])
+    // Half a turn at once: all values as usual, and their averages.
+    feed(Array.from({ length: 3 }, (_, minute) => wave(3 * 1440 + 4 + 19 + minute)))
+    expect(told).toMatchObject([{ detector: 'jump' }])
   })
 
   test('a change over minutes that is slow for one reading and fast for the series', () => {
@@ -156,14 +161,15 @@ describe('what each detector sees', () => {
     const { state, feed, judgement } = series()
     feed(days(3))
     const timeMs = startMs + 3 * dayMs + 60_000
-    judge(state, timeMs, 40, plainTraits, judgement)
-    const { detector, expectedMax } = judgement
-    const severityOf = (value: number) => {
+    let [normal, abnormal] = [20, 40]
+    while (abnormal - normal > 1e-9) {
+      const value = (normal + abnormal) / 2
       judge(state, timeMs, value, plainTraits, judgement)
-      return judgement.detector === detector ? judgement.severity : judgement.severity
+      if (judgement.severity < 1) normal = value
+      else abnormal = value
     }
-    expect(severityOf(expectedMax + 1e-3)).toBeGreaterThanOrEqual(1)
-    expect(judgement.expectedMax).toBeLessThanOrEqual(expectedMax + 1)
+    judge(state, timeMs, abnormal, plainTraits, judgement)
+    expect(judgement.expectedMax).toBeCloseTo(abnormal, 5)
   })
 })
 
