@@ -26,6 +26,20 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/device-watch.test.ts',
   },
   {
+    what: 'a step of what comes in whole steps counts',
+    file: 'detection/settings.ts',
+    from: 'rollingSteps: 3',
+    to: 'rollingSteps: 0',
+    tests: 'test/detection/whole-steps.test.ts',
+  },
+  {
+    what: 'a little worse is told again',
+    file: 'detection/settings.ts',
+    from: 'worseBy: 2',
+    to: 'worseBy: 1',
+    tests: 'test/detection/device-watch.test.ts',
+  },
+  {
     what: 'the relation of signals is not discounted far from the usual',
     file: 'detection/settings.ts',
     from: 'leverage: 100',
