@@ -15,7 +15,10 @@ export class Announcements {
   readonly #tables: Tables
   readonly #keptMs: number
   #readMs = -Infinity
+  #reading: Promise<void> | undefined
   #raisedMs = new Map<string, number>()
+  /** What was noted since the last read began, and may not be in it; undefined for what does not count any more. */
+  #noted = new Map<string, number | undefined>()
 
   /** @param toldMs how long after its raise an alert can still be told of */
   constructor(tables: Tables, toldMs: number) {
@@ -26,20 +29,31 @@ export class Announcements {
   /** An alert as it stands now. */
   note(alert: AlertFacts): void {
     const standing = standingOf(alert)
-    if (standing === 'suppressed' || standing === 'pending') this.#raisedMs.delete(alert.alertId)
-    else this.#raisedMs.set(alert.alertId, alert.raisedAtMs)
+    this.#put(alert.alertId, standing === 'suppressed' || standing === 'pending' ? undefined : alert.raisedAtMs)
   }
 
   /** An alert whose history went to another one. */
   forget(alertId: string): void {
-    this.#raisedMs.delete(alertId)
+    this.#put(alertId, undefined)
   }
 
   async floods(nowMs: number): Promise<Flood[]> {
-    if (nowMs - this.#readMs >= readEveryMs || nowMs < this.#readMs) {
-      this.#raisedMs = await raiseTimes(this.#tables, nowMs - this.#keptMs)
-      this.#readMs = nowMs
-    }
+    if (nowMs - this.#readMs >= readEveryMs || nowMs < this.#readMs)
+      this.#reading ??= this.#read(nowMs).finally(() => (this.#reading = undefined))
+    await this.#reading
     return floodsIn([...this.#raisedMs.values()], nowMs)
+  }
+
+  async #read(nowMs: number): Promise<void> {
+    this.#noted = new Map()
+    this.#raisedMs = await raiseTimes(this.#tables, nowMs - this.#keptMs)
+    for (const [alertId, raisedMs] of this.#noted) this.#put(alertId, raisedMs)
+    this.#readMs = nowMs
+  }
+
+  #put(alertId: string, raisedMs: number | undefined): void {
+    this.#noted.set(alertId, raisedMs)
+    if (raisedMs === undefined) this.#raisedMs.delete(alertId)
+    else this.#raisedMs.set(alertId, raisedMs)
   }
 }

@@ -18,9 +18,10 @@ import { Surroundings } from './surroundings.ts'
 
 /** @returns the alert as it stands afterwards; undefined when its history has no beginning yet */
 export async function settleAlert(desk: AlertDesk, alertId: string, nowMs: number): Promise<Alert | undefined> {
-  const looked = await look(desk, alertId, new Surroundings(desk.tables, nowMs), nowMs)
+  const among = new Surroundings(desk.tables, nowMs)
+  const looked = await look(desk, alertId, among, nowMs)
   if (!looked) return undefined
-  await deliver(desk, nowMs, { about: looked.alert.alertId })
+  await deliver(desk, among, nowMs, { about: looked.alert.alertId })
   return looked.alert
 }
 
@@ -35,7 +36,7 @@ export async function sweepAlerts(desk: AlertDesk, touched: Iterable<string>, no
     const looked = await look(desk, alertId, among, nowMs, 'due')
     if (looked) await planNextLook(desk, looked, nowMs)
   }
-  await deliver(desk, nowMs)
+  await deliver(desk, among, nowMs)
 }
 
 /**
@@ -68,8 +69,8 @@ async function planNextLook(desk: AlertDesk, { alert, etag }: Projected, nowMs: 
   await lookAgainAt(desk.tables, alert.alertId, etag, nextLookMs(factsOf(alert), desk.policy, nowMs))
 }
 
-async function deliver(desk: AlertDesk, nowMs: number, only?: { readonly about: string }): Promise<void> {
-  for (const grown of await deliverDue(desk, nowMs, only)) await project(desk, grown, new Surroundings(desk.tables, nowMs), nowMs)
+async function deliver(desk: AlertDesk, among: Surroundings, nowMs: number, only?: { readonly about: string }): Promise<void> {
+  for (const grown of await deliverDue(desk, nowMs, only)) await project(desk, grown, among, nowMs)
 }
 
 /** Finds the incident that an alert belongs to, and brings all it touches up to date. @returns the alert as it is then */
