@@ -39,6 +39,8 @@ export type LoadAlerts = { latenciesMs: number[] }
 
 const { port, ca, perS, seconds, readingsPerMessage, alerts, clients } = await argumentsOf<LoadArguments>()
 const random = randomOf('comparison')
+/** Between two readings of a device. */
+const everyMs = (1000 * clients.length) / perS
 
 class Client {
   readonly base = 20 + 5 * random.next()
@@ -85,7 +87,10 @@ class Client {
   }
 
   publish(timeMs: number): void {
-    const readings = Array.from({ length: readingsPerMessage }, () => this.#next(timeMs))
+    // The newest was read now, the others before it, at the device's own rate.
+    const readings = Array.from({ length: readingsPerMessage }, (_, index) =>
+      this.#next(Math.round(timeMs - (readingsPerMessage - 1 - index) * everyMs)),
+    )
     const payload = JSON.stringify(readingsPerMessage === 1 ? readings[0] : readings)
     this.#socket.write(
       mqttPacket.generate({ cmd: 'publish', topic: this.#topic, payload, qos: 1, messageId: this.#nextId, retain: false, dup: false }),

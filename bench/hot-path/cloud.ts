@@ -45,7 +45,7 @@ type RunningCloud = {
   readonly clients: readonly { readonly clientId: string; readonly username: string; readonly password: string }[]
 }
 
-export async function withCloud<T>(folder: string, run: (cloud: RunningCloud) => Promise<T>): Promise<T> {
+async function withCloud<T>(folder: string, run: (cloud: RunningCloud) => Promise<T>): Promise<T> {
   const cloud = spawn(process.execPath, [main, 'cloud', '--data', folder, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] })
   try {
     await said(cloud, '"ready"')
@@ -80,7 +80,7 @@ type Figures = {
   readonly latenciesMs: number[]
 }
 
-export async function measureColumns(
+async function measureColumns(
   { tables, functionsPid, otherPids, port, ca, clients }: RunningCloud,
   readingsPerS: number,
 ): Promise<Figures> {
@@ -108,7 +108,7 @@ export async function measureColumns(
 }
 
 /** The comparison's packs of 24 readings as JSON, a billing unit each; three values of a reading are stored, as they have three. */
-export async function runPacks({ tables, functionsPid, port, ca, clients }: RunningCloud, perS: number): Promise<Run> {
+async function runPacks({ tables, functionsPid, port, ca, clients }: RunningCloud, perS: number): Promise<Run> {
   const load = {
     port,
     ca,
