@@ -79,10 +79,14 @@ async function group(desk: AlertDesk, projected: Projected, among: Surroundings,
   const placeOf = await among.placeOf()
   if (!mayBelongToIncident(alert, placeOf)) return projected
   const gatewayOf = alert.condition === 'no-data' ? await among.gatewayOf() : () => ''
-  const events = groupingEvents(factsOf(alert), await among.near(alert), placeOf, gatewayOf)
-  for (const event of events) await appendEvent(desk.tables, event, 'incident')
+  const events = async () => groupingEvents(factsOf(alert), await among.near(alert), placeOf, gatewayOf)
+  if ((await events()).length === 0) return projected
+  // What was read at the beginning of a pass says that there is something to do; what is true now says what.
+  among.readAgain()
+  const grouping = await events()
+  for (const event of grouping) await appendEvent(desk.tables, event, 'incident')
   let result = projected
-  for (const alertId of new Set(events.map((event) => event.alertId))) {
+  for (const alertId of new Set(grouping.map((event) => event.alertId))) {
     const again = await project(desk, alertId, among, nowMs)
     if (again && alertId === alert.alertId) result = again
   }

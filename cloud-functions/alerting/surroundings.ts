@@ -51,6 +51,11 @@ export class Surroundings {
     return [...this.#open.byId.values()].filter((alert) => alert.raisedAtMs >= sinceMs)
   }
 
+  /** What others have done since is seen by whoever asks next. */
+  readAgain(): void {
+    this.#open = this.#silences = undefined
+  }
+
   /** An alert as it stands now. */
   note(alert: AlertFacts): void {
     const standing = standingOf(alert)

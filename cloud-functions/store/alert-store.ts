@@ -212,13 +212,13 @@ export async function raiseTimes(tables: Tables, sinceMs: number): Promise<Map<s
   return times
 }
 
-/** An alert that changed meanwhile is looked at anyway. */
+/** An alert that changed meanwhile is looked at anyway; one that became part of another need not be. */
 export async function lookAgainAt(tables: Tables, alertId: string, etag: string, atMs: number | undefined): Promise<void> {
   try {
     const row = { partitionKey: alertPartition, rowKey: alertId, nextLookMs: { type: 'Double', value: String(atMs ?? 1e15) } }
     await tables.alerts.updateEntity(row, 'Merge', { etag })
   } catch (error) {
-    if (!hasStatus(error, 412)) throw error
+    if (!hasStatus(error, 412) && !hasStatus(error, 404)) throw error
   }
 }
 
