@@ -91,17 +91,13 @@ function deskWith({ policy = {}, only = ['webhook'] }: Settings = {}): AlertDesk
 
 const toldOf = (receiver: Receiver) => receiver.received.map(({ body }) => JSON.parse(body) as { type: string; data: { asset: string } })
 
-/** The same table, with the rows counted that its lists bring. */
-function countingRows(table: TableClient, rows: { listed: number }): TableClient {
-  async function* listed(entities: AsyncIterable<unknown>) {
-    for await (const entity of entities) {
-      rows.listed++
-      yield entity
-    }
-  }
+/** The same table, with something done between what its lists read and what becomes of it. */
+function withLists(table: TableClient, listed: (entities: AsyncIterable<unknown>, filter: string) => AsyncIterable<unknown>): TableClient {
   return new Proxy(table, {
     get(target, name) {
-      if (name === 'listEntities') return (...args: Parameters<TableClient['listEntities']>) => listed(target.listEntities(...args))
+      if (name === 'listEntities')
+        return (...args: Parameters<TableClient['listEntities']>) =>
+          listed(target.listEntities(...args), args[0]?.queryOptions?.filter ?? '')
       const member: unknown = Reflect.get(target, name)
       return typeof member === 'function' ? member.bind(target) : member
     },
@@ -395,10 +391,33 @@ describe('a storm', () => {
     expect(toldOf(department).filter(({ type }) => type === 'alert.raised')).toHaveLength(40)
   })
 
+  test('that another process has grouped while a sweep went on is not grouped anew', async () => {
+    const desk = deskWith()
+    for (const number of [2, 3, 4]) await raiseOn(desk, `press-00${number}`, number)
+    await writeTopology(tables, { places: [{ devices: ['press-*'], site: 'Works', line: 'Presses' }] })
+    let isOther = false
+    const alerts = withLists(tables.alerts, async function* (entities, filter) {
+      yield* entities
+      if (isOther || !filter.includes("standing eq 'open'")) return
+      isOther = true
+      // An earlier one, told late, and by another process, is the root of them all.
+      await raiseOn(desk, 'press-001', 1, { atMs: nowMs - 30_000, evidence: { ...evidence, firstSeenMs: evidence.firstSeenMs - 30_000 } })
+    })
+    await sweepAlerts({ ...desk, tables: { ...tables, alerts } }, [], nowMs)
+    expect(isOther).toBe(true)
+    expect(new Set((await listAlerts(tables, {})).map(({ incidentId }) => incidentId))).toEqual(new Set([idOf(1)]))
+  })
+
   test('costs each alert what it costs by itself, however many are open', async () => {
     const desk = deskWith()
     const rows = { listed: 0 }
-    const busy = { ...desk, tables: { ...tables, alerts: countingRows(tables.alerts, rows) } }
+    const alerts = withLists(tables.alerts, async function* (entities) {
+      for await (const entity of entities) {
+        rows.listed++
+        yield entity
+      }
+    })
+    const busy = { ...desk, tables: { ...tables, alerts } }
     for (const [index, deviceId] of names('machine', 60).entries()) await raiseOn(desk, deviceId, index + 1)
     await raiseOn(busy, 'machine-061', 61)
     expect(rows.listed).toBe(0)
