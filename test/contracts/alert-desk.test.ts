@@ -405,6 +405,9 @@ describe('a storm', () => {
     })
     await sweepAlerts({ ...desk, tables: { ...tables, alerts } }, [], nowMs)
     expect(isOther).toBe(true)
+    const histories = await Promise.all([1, 2, 3, 4].map((number) => readEvents(tables, idOf(number))))
+    const grouped = histories.flat().filter((event) => event.kind === 'grouped')
+    expect(grouped.map(({ alertId, incidentId }) => [alertId, incidentId])).toEqual([1, 2, 3, 4].map((number) => [idOf(number), idOf(1)]))
     expect(new Set((await listAlerts(tables, {})).map(({ incidentId }) => incidentId))).toEqual(new Set([idOf(1)]))
   })
 
