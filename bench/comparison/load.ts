@@ -3,12 +3,9 @@
  * seeded, so that every pipeline gets the same values. Over TCP for mosquitto, over TLS for a gateway or hub. Says how many
  * messages were acknowledged, how many readings the comparison's deadband keeps, and when alerts arrived.
  */
-import net from 'node:net'
-import type { Socket } from 'node:net'
-import tls from 'node:tls'
 import mqtt from 'mqtt'
-import mqttPacket from 'mqtt-packet'
 import { randomOf } from '../../device-sim/random.ts'
+import { MqttConnection } from '../mqtt-connection.ts'
 import { argumentsOf, heard, say } from '../process.ts'
 
 export type LoadArguments = {
@@ -44,46 +41,22 @@ const everyMs = (1000 * clients.length) / perS
 
 class Client {
   readonly base = 20 + 5 * random.next()
-  readonly #socket: Socket
+  readonly #connection: MqttConnection
   readonly #topic: string
   readonly #deviceId: string
-  #nextId = 1
   #seq = 0
   #lastKept: number | undefined
   kept = 0
   acknowledged = 0
-  readonly connected: Promise<void>
 
-  constructor({ deviceId, clientId, topic, username, password }: LoadArguments['clients'][number]) {
+  constructor({ deviceId, topic, ...credentials }: LoadArguments['clients'][number]) {
     this.#topic = topic
     this.#deviceId = deviceId
-    this.#socket =
-      ca === undefined ? net.connect({ port, host: '127.0.0.1' }) : tls.connect({ port, host: '127.0.0.1', servername: 'localhost', ca })
-    this.#socket.setNoDelay(true)
-    const parser = mqttPacket.parser({ protocolVersion: 4 })
-    this.connected = new Promise((resolve, reject) => {
-      this.#socket.on('error', reject)
-      this.#socket.on('close', () => reject(new Error('closed')))
-      parser.on('packet', (packet) => {
-        if (packet.cmd === 'connack') return packet.returnCode === 0 ? resolve() : reject(new Error(`connack ${packet.returnCode}`))
-        if (packet.cmd === 'puback') this.acknowledged++
-      })
-    })
-    this.#socket.on('data', (chunk: Buffer) => parser.parse(chunk))
-    this.#socket.once(ca === undefined ? 'connect' : 'secureConnect', () => {
-      const credentials = username === undefined ? {} : { username, password: Buffer.from(password!) }
-      this.#socket.write(
-        mqttPacket.generate({
-          cmd: 'connect',
-          protocolId: 'MQTT',
-          protocolVersion: 4,
-          clean: true,
-          clientId,
-          keepalive: 600,
-          ...credentials,
-        }),
-      )
-    })
+    this.#connection = new MqttConnection({ port, ca, ...credentials, acknowledged: () => this.acknowledged++ })
+  }
+
+  get connected(): Promise<void> {
+    return this.#connection.connected
   }
 
   publish(timeMs: number): void {
@@ -92,10 +65,7 @@ class Client {
       this.#next(Math.round(timeMs - (readingsPerMessage - 1 - index) * everyMs)),
     )
     const payload = JSON.stringify(readingsPerMessage === 1 ? readings[0] : readings)
-    this.#socket.write(
-      mqttPacket.generate({ cmd: 'publish', topic: this.#topic, payload, qos: 1, messageId: this.#nextId, retain: false, dup: false }),
-    )
-    this.#nextId = this.#nextId === 65_535 ? 1 : this.#nextId + 1
+    this.#connection.publish(this.#topic, payload)
   }
 
   #next(timeMs: number) {

@@ -1,7 +1,5 @@
 /** Publishes at QoS 1 over TLS from many connections, each with a window of unacknowledged messages; a round whenever told. */
-import { connect } from 'node:tls'
-import type { TLSSocket } from 'node:tls'
-import mqtt from 'mqtt-packet'
+import { MqttConnection } from '../mqtt-connection.ts'
 import { argumentsOf, heard, say } from '../process.ts'
 
 type Arguments = {
@@ -14,44 +12,21 @@ type Arguments = {
 const { port, ca, window, bodyBytes, clients } = await argumentsOf<Arguments>()
 
 class Client {
-  readonly #socket: TLSSocket
+  readonly #connection: MqttConnection
   readonly #topic: string
   readonly #payload: Buffer
-  #nextId = 1
   #remaining = 0
   #underWay = 0
   #done: (() => void) | undefined
-  readonly connected: Promise<void>
 
-  constructor({ clientId, username, password }: Arguments['clients'][number]) {
+  constructor({ clientId, ...credentials }: Arguments['clients'][number]) {
     this.#topic = `devices/${clientId}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`
     this.#payload = Buffer.from(JSON.stringify({ temperature: 21.5, filler: 'x'.repeat(bodyBytes - 36) }))
-    this.#socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca })
-    this.#socket.setNoDelay(true)
-    const parser = mqtt.parser({ protocolVersion: 4 })
-    this.connected = new Promise((resolve, reject) => {
-      this.#socket.on('error', reject)
-      this.#socket.on('close', () => reject(new Error('closed')))
-      parser.on('packet', (packet) => {
-        if (packet.cmd === 'connack') return packet.returnCode === 0 ? resolve() : reject(new Error(`connack ${packet.returnCode}`))
-        if (packet.cmd === 'puback') this.#acknowledged()
-      })
-    })
-    this.#socket.on('data', (chunk: Buffer) => parser.parse(chunk))
-    this.#socket.on('secureConnect', () =>
-      this.#socket.write(
-        mqtt.generate({
-          cmd: 'connect',
-          protocolId: 'MQTT',
-          protocolVersion: 4,
-          clean: true,
-          clientId,
-          keepalive: 600,
-          username,
-          password: Buffer.from(password),
-        }),
-      ),
-    )
+    this.#connection = new MqttConnection({ port, ca, clientId, ...credentials, acknowledged: () => this.#acknowledged() })
+  }
+
+  get connected(): Promise<void> {
+    return this.#connection.connected
   }
 
   run(count: number): Promise<void> {
@@ -63,24 +38,11 @@ class Client {
   }
 
   #fill(): void {
-    const packets: Buffer[] = []
-    while (this.#remaining > 0 && this.#underWay < window) {
-      this.#remaining--
-      this.#underWay++
-      packets.push(
-        mqtt.generate({
-          cmd: 'publish',
-          topic: this.#topic,
-          payload: this.#payload,
-          qos: 1,
-          messageId: this.#nextId,
-          retain: false,
-          dup: false,
-        }),
-      )
-      this.#nextId = this.#nextId === 65_535 ? 1 : this.#nextId + 1
-    }
-    if (packets.length > 0) this.#socket.write(Buffer.concat(packets))
+    const count = Math.min(this.#remaining, window - this.#underWay)
+    if (count === 0) return
+    this.#remaining -= count
+    this.#underWay += count
+    this.#connection.publish(this.#topic, ...Array.from({ length: count }, () => this.#payload))
   }
 
   #acknowledged(): void {

@@ -1,8 +1,6 @@
 /** Opens many connections, over TLS when it has an authority, and lets them be; as MQTT devices when it has credentials, bare otherwise. */
-import net from 'node:net'
-import type { Socket } from 'node:net'
-import tls from 'node:tls'
-import mqtt from 'mqtt-packet'
+import { once } from 'node:events'
+import { MqttConnection, openSocket } from '../mqtt-connection.ts'
 import { argumentsOf, heard, say } from '../process.ts'
 
 export type IdleLoadArguments = {
@@ -13,33 +11,12 @@ export type IdleLoadArguments = {
 }
 const { port, ca, count, clients } = await argumentsOf<IdleLoadArguments>()
 const parallel = 50
-const sockets: Socket[] = []
 
 async function open(index: number): Promise<void> {
   const client = clients[index]
-  const to = { port, host: '127.0.0.1' }
-  const socket = ca === undefined ? net.connect(to) : tls.connect({ ...to, servername: 'localhost', ca })
-  sockets.push(socket)
-  await new Promise<void>((resolve, reject) => {
-    socket.on('error', reject)
-    socket.on(ca === undefined ? 'connect' : 'secureConnect', () => {
-      if (!client) return resolve()
-      socket.write(
-        mqtt.generate({
-          cmd: 'connect',
-          protocolId: 'MQTT',
-          protocolVersion: 4,
-          clean: true,
-          clientId: client.clientId,
-          keepalive: 1_100,
-          username: client.username,
-          password: Buffer.from(client.password),
-        }),
-      )
-      // CONNACK: accepted.
-      socket.once('data', (bytes: Buffer) => (bytes[3] === 0 ? resolve() : reject(new Error(`connack ${bytes[3]}`))))
-    })
-  })
+  if (client) return new MqttConnection({ port, ca, ...client }).connected
+  const { socket, opened } = openSocket(port, ca)
+  await once(socket, opened)
 }
 
 let next = 0
@@ -48,5 +25,5 @@ await Promise.all(
     while (next < count) await open(next++)
   }),
 )
-say({ open: sockets.length })
+say({ open: count })
 for await (const told of heard()) void told
