@@ -38,7 +38,7 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   judgement.slow = slow + Math.max(1 / (count + 1), settings.slowWeight) * (value - slow)
   judgement.highPassed = value - numbers[slot.highPass]!
   judgement.bin = binOf(timeMs)
-  judgement.seasonal = value - season[judgement.bin]!
+  judgement.seasonal = fromUsual(season, judgement.bin, value)
   judgement.jump = value - numbers[slot.lastValue]!
   judgement.reversal = reversalOf(numbers[slot.lastJump]!, judgement.jump)
   judgement.rolling = 0
@@ -115,21 +115,21 @@ function judgeNovelty(
   { resolution, hasModes, configuration }: SeriesTraits,
   judgement: Judgement,
 ): void {
-  const { numbers, past } = state
+  const { numbers } = state
   const seenMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
   const noise = noiseOf(numbers, resolution)
   const ofLevel = configuration.marginRanges * (1 + settings.levelMaturityMs / seenMs)
   const ofChange = configuration.marginRanges * (1 + settings.changeMaturityMs / seenMs)
   const { highPassed, seasonal, jump, fast, slow } = judgement
   compareLevel(state, value, noise, ofLevel, judgement)
-  // What today is compared with must be yesterday, so the second day is needed to know how much days differ.
-  if (seenMs > dayMs && seasonal === seasonal)
+  // What today is compared with must be yesterday, and how much days differ is known when a second one is over.
+  if (seenMs > 2 * dayMs && seasonal === seasonal)
     compareWithPast(
-      past,
+      state,
       'season',
       statistic.season,
       seasonal,
-      noise,
+      Math.max(noise, numbers[slot.smallestStep]!),
       configuration.marginRanges * (1 + settings.levelMaturityMs / (seenMs - dayMs)),
       judgement,
       value,
@@ -138,9 +138,9 @@ function judgeNovelty(
   if (hasModes && seenMs < dayMs) return
   // A change by one step is no more than the series can do, nor is an average of half of one.
   const step = numbers[slot.smallestStep]!
-  compareWithPast(past, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofChange, judgement, value)
-  if (!judgement.isGap) compareWithPast(past, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
-  compareWithPast(past, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofChange, judgement, value, settings.fastWeight)
+  compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofChange, judgement, value)
+  if (!judgement.isGap) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
+  compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofChange, judgement, value, settings.fastWeight)
 }
 
 /** A change that takes the one before it back: what went up comes straight down again. */
@@ -150,14 +150,14 @@ function reversalOf(before: number, jump: number): number {
 
 /** What switches does so within a range, and stays for more than a reading; a day must be seen. */
 function judgeModal(state: SeriesState, timeMs: number, value: number, traits: SeriesTraits, judgement: Judgement): void {
-  const { numbers, past } = state
+  const { numbers } = state
   const seenMs = timeMs - numbers[slot.firstTimeMs]!
   if (numbers[slot.count]! < settings.noveltyReadings || seenMs < dayMs) return
   const { resolution, configuration } = traits
   const noise = noiseOf(numbers, resolution)
   const margin = configuration.marginRanges * (1 + settings.levelMaturityMs / (2 * seenMs))
   compareLevel(state, value, noise, margin, judgement)
-  if (!judgement.isGap) compareWithPast(past, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
+  if (!judgement.isGap) compareWithPast(state, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
   judgeModes(state, value, traits, judgement)
 }
 
@@ -183,14 +183,14 @@ function noiseOf(numbers: Float64Array, resolution: number): number {
   return Math.max(resolution, Math.abs(numbers[slot.slow]!) * 1e-6, 1e-12)
 }
 
-function compareLevel({ numbers, past }: SeriesState, value: number, noise: number, margin: number, judgement: Judgement): void {
-  const rangeMin = Math.max(noise, settings.levelRangeMin * Math.abs(numbers[slot.slow]!))
-  compareWithPast(past, 'level', statistic.level, value, rangeMin, margin, judgement, value)
+function compareLevel(state: SeriesState, value: number, noise: number, margin: number, judgement: Judgement): void {
+  const rangeMin = Math.max(noise, settings.levelRangeMin * Math.abs(state.numbers[slot.slow]!))
+  compareWithPast(state, 'level', statistic.level, value, rangeMin, margin, judgement, value)
 }
 
 /** @param gain by how much the statistic changes with the value */
 function compareWithPast(
-  past: Float32Array,
+  state: SeriesState,
   detector: DetectorName,
   index: number,
   now: number,
@@ -200,10 +200,11 @@ function compareWithPast(
   value: number,
   gain = 1,
 ): void {
+  const { past } = state
   const distance = outside(past, index, now, rangeMin)
   if (distance === 0) return
   const severity = Math.abs(distance) / margin
-  if (severity <= judgement.severity) return
+  if (severity <= judgement.severity || isDaily(state, index, now, value, judgement)) return
   const low = lowOf(past, index)
   const high = highOf(past, index)
   const room = margin * Math.max(high - low, rangeMin)
@@ -212,6 +213,29 @@ function compareWithPast(
   judgement.isHigh = distance > 0
   judgement.expectedMin = value + (low - room - now) / gain
   judgement.expectedMax = value + (high + room - now) / gain
+}
+
+/**
+ * Whether a change is what the day does at this time, such as a shift that begins: it ends, and a jump begins, where the
+ * series usually is by now.
+ */
+function isDaily({ numbers, season }: SeriesState, index: number, change: number, value: number, { bin, fast }: Judgement): boolean {
+  const isChange = index === statistic.jump || index === statistic.highPass || index === statistic.step
+  if (!isChange || numbers[slot.lastTimeMs]! - numbers[slot.firstTimeMs]! < dayMs) return false
+  const near = settings.dailyShare * Math.abs(change)
+  const isUsual = (reached: number) => Math.abs(fromUsual(season, bin, reached)) < near
+  if (index === statistic.step && isUsual(fast)) return true
+  return isUsual(value) && (index !== statistic.jump || isUsual(value - change))
+}
+
+/** What is between a value and the usual one of this half hour, or of that before or after it: no day is on time to the minute. */
+function fromUsual(season: Float32Array, bin: number, value: number): number {
+  let nearest = value - season[bin]!
+  const before = value - season[(bin + seasonBins - 1) % seasonBins]!
+  const after = value - season[(bin + 1) % seasonBins]!
+  if (Math.abs(before) < Math.abs(nearest)) nearest = before
+  if (Math.abs(after) < Math.abs(nearest)) nearest = after
+  return nearest
 }
 
 /** The average of a day, outside everything seen while the machine was new: creeping wear, to which all other pasts adapt. */
@@ -251,20 +275,24 @@ function judgeStuck(
 }
 
 function stuckAfter(numbers: Float64Array, timeMs: number, isJumpy: boolean): number {
+  const ageMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
   // What stands still by nature has a first time, too: a day must be seen.
-  if (isJumpy && timeMs - numbers[slot.firstTimeMs]! < dayMs) return Number.POSITIVE_INFINITY
+  if (isJumpy && ageMs < dayMs) return Number.POSITIVE_INFINITY
   const isElsewhere =
     numbers[slot.lastValue]! !== numbers[slot.restValue]! &&
     numbers[slot.readingsElsewhere]! >= settings.elsewhereReadings &&
     numbers[slot.changesElsewhere]! >= settings.elsewhereChanges
   if (isElsewhere)
-    return longestByChance(numbers[slot.longestElsewhere]!, numbers[slot.changesElsewhere]! / numbers[slot.readingsElsewhere]!)
-  const readings = longestByChance(numbers[slot.longestRun]!, numbers[slot.changes]! / numbers[slot.count]!)
+    return longestByChance(numbers[slot.longestElsewhere]!, numbers[slot.changesElsewhere]! / numbers[slot.readingsElsewhere]!, ageMs)
+  const readings = longestByChance(numbers[slot.longestRun]!, numbers[slot.changes]! / numbers[slot.count]!, ageMs)
   return isJumpy ? settings.stuckJumpy * readings : readings
 }
 
 /** @param changes the share of readings that differ from the one before */
-function longestByChance(longestRun: number, changes: number): number {
+function longestByChance(longestRun: number, changes: number, ageMs: number): number {
   const repeats = Math.min(0.9999, Math.max(0.01, 1 - changes))
-  return Math.max(settings.stuckReadings, settings.stuckRuns * longestRun, Math.log(settings.stuckChance) / Math.log(repeats))
+  const byChance = Math.log(settings.stuckChance) / Math.log(repeats)
+  // What mostly repeats itself, such as whole degrees, stands still longest at the turns of a day: they must be seen.
+  const maturity = repeats > settings.stuckRepeats ? 1 + settings.levelMaturityMs / ageMs : 1
+  return Math.max(settings.stuckReadings, settings.stuckRuns * maturity * longestRun, byChance)
 }

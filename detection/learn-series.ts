@@ -67,6 +67,7 @@ function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void 
     return
   }
   const run = numbers[slot.stuckRun]!
+  const isStill = isJumpy || numbers[slot.changes]! < (1 - settings.stuckRepeats) * numbers[slot.count]!
   if (isElsewhere) numbers[slot.changesElsewhere]!++
   if (run > numbers[slot.longestRun]!) {
     if (isElsewhere) {
@@ -74,8 +75,8 @@ function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void 
       numbers[slot.longestElsewhere] = Math.max(numbers[slot.longestElsewhere]!, numbers[slot.longestRun]!)
       numbers[slot.restValue] = last
     }
-    numbers[slot.longestRun] = longerRun(numbers[slot.longestRun]!, run, isJumpy)
-  } else if (isElsewhere) numbers[slot.longestElsewhere] = longerRun(numbers[slot.longestElsewhere]!, run, isJumpy)
+    numbers[slot.longestRun] = longerRun(numbers[slot.longestRun]!, run, isStill || !isElsewhere)
+  } else if (isElsewhere) numbers[slot.longestElsewhere] = longerRun(numbers[slot.longestElsewhere]!, run, isStill)
   numbers[slot.stuckRun] = 0
   numbers[slot.changes]!++
 }
@@ -85,9 +86,9 @@ function learnStep(numbers: Float64Array, step: number): void {
   if (step > 0 && (smallest === 0 || step < smallest)) numbers[slot.smallestStep] = step
 }
 
-/** A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most. */
-function longerRun(longest: number, run: number, isJumpy: boolean): number {
-  return Math.max(longest, isJumpy ? run : Math.min(run, Math.max(settings.stuckReadings, 2 * longest)))
+/** A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most, unless standing still is what it does. */
+function longerRun(longest: number, run: number, isStill: boolean): number {
+  return Math.max(longest, isStill ? run : Math.min(run, Math.max(settings.stuckReadings, 2 * longest)))
 }
 
 function learnInterval(numbers: Float64Array, elapsedMs: number, isGap: boolean): void {
@@ -105,8 +106,12 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   const level = (numbers[slot.driftLevel] = driftLevel(numbers, elapsedMs, value))
   if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) {
     if (timeMs - numbers[slot.firstTimeMs]! < settings.commissioningMs) return
-    numbers[slot.driftLow] = lowOf(past, statistic.level)
-    numbers[slot.driftHigh] = highOf(past, statistic.level)
+    const [low, high] = [lowOf(past, statistic.level), highOf(past, statistic.level)]
+    // What has crept all the while, such as a counter, has no level yet.
+    const edge = settings.driftEdge * (high - low)
+    if (level < low + edge || level > high - edge) return
+    numbers[slot.driftLow] = low
+    numbers[slot.driftHigh] = high
   }
   // A level that has stayed is confirmed: it belongs to what the machine is.
   if (numbers[slot.unusualRun]! < settings.adoptReadings) return
@@ -114,10 +119,18 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
 }
 
+/** Short while the series is young: what switches is soon known to, and not news for an hour. */
+function blockMsOf(numbers: Float64Array, timeMs: number): number {
+  // The averages themselves are new: their first readings are of one block.
+  if (numbers[slot.count]! < settings.noveltyReadings) return settings.blockMs
+  const ofAge = settings.blockAgeShare * (timeMs - numbers[slot.firstTimeMs]!)
+  return Math.min(settings.blockMs, Math.max(settings.blockMsMin, ofAge))
+}
+
 function turnPages(state: SeriesState, timeMs: number): void {
   const { numbers, past, modes } = state
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
-  if (inBlockMs >= settings.blockMs || inBlockMs < 0) {
+  if (inBlockMs >= blockMsOf(numbers, timeMs) || inBlockMs < 0) {
     closeBlock(past)
     closeModeBlock(modes)
     numbers[slot.blockStartMs] = timeMs

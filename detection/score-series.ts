@@ -30,7 +30,8 @@ export function scoreSeries(): (timeMs: number, value: number) => ScoredReading 
     learn(state, timeMs, value, plainTraits, judgement)
     if (judgement.kind === 'late') return { score: 0, judgement }
     // Drift and stuck say the same for as long as they last.
-    const severity = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
+    const now = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
+    const severity = Math.min(episodeSettings.tellMost, now)
     // Where an alert would begin, one begins, whatever was nearly one before it.
     const isNews = severity > episodeSettings.worseBy * told.severity || (severity >= 1 && told.severity < 1)
     const isQuiet = told.readingsLeft > 0 && !isNews

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 4
+export const detectorVersion = 5
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -26,6 +26,9 @@ export const settings = {
   changeMaturityMs: 6 * hourMs,
   /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */
   blockMs: 900_000,
+  /** Of a young series it is this part of its age, and not less than a minute. */
+  blockMsMin: 60_000,
+  blockAgeShare: 1 / 16,
   /** A past is forgotten after one to two epochs. */
   epochMs: 7 * dayMs,
   epochReadings: 4_000,
@@ -42,6 +45,8 @@ export const settings = {
   /** Equal readings until a series is stuck: at least, and times its own longest run. */
   stuckReadings: 30,
   stuckRuns: 4,
+  /** A series that repeats more of its readings than this mostly stands still. */
+  stuckRepeats: 0.5,
   /** Signals that jump by nature also rest by nature: so many times longer. */
   stuckJumpy: 5,
   /** Readings that are not at the value it rests at, and changes among them, before its runs there are known. */
@@ -58,11 +63,15 @@ export const settings = {
   driftTauMs: 24 * hourMs,
   commissioningMs: 7 * dayMs,
   driftMarginRanges: 0.25,
+  /** While the average is in this outer part of all that was seen, the series has no level that it could leave. */
+  driftEdge: 0.2,
   /** A signal is missing after this long, so many of its intervals, and so many of the longest pauses it makes by itself. */
   missingMs: 30_000,
   missingIntervals: 20,
   missingGaps: 3,
   /** Weight of the time-of-day profile: at most a tenth a reading, and a reading's share of this time. */
+  /** A change that ends within this part of it from where the series usually is at this time is one of every day. */
+  dailyShare: 0.2,
   seasonWeight: 0.1,
   seasonMs: 3_000_000,
 } as const
@@ -92,6 +101,8 @@ export const relationSettings = {
 export const episodeSettings = {
   /** Something is worse than what was told when it is so many times as severe. */
   worseBy: 2,
+  /** As severe as can be told. */
+  tellMost: 2,
   /** Between this and 1 a reading is doubtful: it ends no episode and begins none. */
   normalBelow: 0.5,
   /** An episode that the edge found ends when the edge says so; after this many normal readings without a word, anyway. */

@@ -1,0 +1,118 @@
+/** What a machine does by nature has a first time: it may be news once or twice, and not all day. */
+import { describe, expect, test } from 'vitest'
+import { scoreSeries } from '../../detection/score-series.ts'
+import { randomOf } from '../../device-sim/random.ts'
+import type { Random } from '../../device-sim/random.ts'
+
+const startMs = Date.UTC(2026, 0, 5)
+const dayS = 86_400
+
+type Signal = (second: number) => number
+
+/** Seconds at which a reading is an alert. */
+function alertsOf(signal: Signal, everyS: number, days: number): number[] {
+  const score = scoreSeries()
+  const alerts: number[] = []
+  for (let second = 0; second < days * dayS; second += everyS)
+    if (score(startMs + second * 1000, signal(second)).score >= 0.5) alerts.push(second)
+  return alerts
+}
+
+/** On and off for minutes at a time, as a compressor or a heater. */
+function switching(random: Random, everyS: number): Signal {
+  let isOn = false
+  let left = 0
+  return () => {
+    if (left-- <= 0) {
+      isOn = !isOn
+      left = 60 + Math.floor(120 * random.next())
+    }
+    return (isOn ? 12 : 2) + 0.1 * random.normal()
+  }
+}
+
+/** Work from about six to about ten at night, never to the minute. */
+function shifts(random: Random, faultAt?: (second: number) => number | undefined): Signal {
+  let day = -1
+  let [fromS, toS] = [0, 0]
+  return (second) => {
+    if (Math.floor(second / dayS) !== day) {
+      day = Math.floor(second / dayS)
+      fromS = 6 * 3600 + 600 * random.normal()
+      toS = 22 * 3600 + 600 * random.normal()
+    }
+    const ofDay = second % dayS
+    const usual = (ofDay > fromS && ofDay < toS ? 40 : 10) + random.normal()
+    return faultAt?.(second) ?? usual
+  }
+}
+
+describe('what is usual for a machine', () => {
+  test.each([1, 10, 60])('a machine that switches, read every %s s, is news three times at most in three days', (everyS) => {
+    expect(alertsOf(switching(randomOf('switching'), everyS), everyS, 3).length).toBeLessThanOrEqual(3)
+  })
+
+  test.each([10, 60, 300])('shifts that begin and end about the same time, read every %s s, are news on the first day only', (everyS) => {
+    const alerts = alertsOf(shifts(randomOf('shifts')), everyS, 5)
+    expect(alerts.filter((second) => second >= dayS)).toEqual([])
+    expect(alerts.length).toBeLessThanOrEqual(3)
+  })
+
+  test('a shift that begins when it never did is news', () => {
+    const random = randomOf('at night')
+    const at = 3 * dayS + 2 * 3600
+    const signal = shifts(randomOf('shifts'), (second) => (second >= at && second < at + 3600 ? 40 + random.normal() : undefined))
+    const [first] = alertsOf(signal, 60, 3.5).filter((second) => second >= dayS)
+    expect(first).toBeGreaterThanOrEqual(at)
+    expect(first).toBeLessThan(at + 120)
+  })
+
+  test('outliers that a series makes by nature are soon known', () => {
+    const random = randomOf('outliers')
+    expect(alertsOf(() => 10 + random.normal() * (random.next() < 0.02 ? 4 : 0.5), 1, 2).length).toBeLessThanOrEqual(3)
+  })
+
+  test('whole degrees that stand still for an hour at noon are not stuck', () => {
+    const random = randomOf('degrees')
+    const degrees: Signal = (second) => Math.round(22 + 2 * Math.sin((2 * Math.PI * second) / dayS) + 0.1 * random.normal())
+    expect(alertsOf(degrees, 1, 2).length).toBeLessThanOrEqual(2)
+  })
+
+  test.each([10, 60])('a door that is shut all night, read every %s s, is not stuck', (everyS) => {
+    const random = randomOf('door')
+    let openS = 0
+    const door: Signal = (second) => {
+      openS -= everyS
+      const hour = (second / 3600) % 24
+      const isWork = hour > 7 && hour < 19
+      if (openS <= 0 && isWork && random.next() < everyS / 1200) openS = 30 + 120 * random.next()
+      return openS > 0 ? 1 : 0
+    }
+    const alerts = alertsOf(door, everyS, 10)
+    expect(alerts.filter((second) => second >= dayS)).toEqual([])
+  })
+
+  test('one hundredth that comes now and then is nothing', () => {
+    const random = randomOf('hundredth')
+    const alerts = alertsOf(() => (random.next() < 0.002 ? 5.01 : 5), 60, 10)
+    expect(alerts.filter((second) => second >= 2 * dayS)).toEqual([])
+  })
+
+  test('a counter does not drift, a level does', () => {
+    const daily = (second: number) => Math.sin((2 * Math.PI * second) / dayS)
+    const random = randomOf('counter')
+    let count = 0
+    const counter: Signal = () => Math.round((count += 3 + random.next()))
+    expect(alertsOf(counter, 300, 21)).toEqual([])
+    const level: Signal = (second) => 20 + 5 * daily(second) + 0.3 * random.normal() + Math.max(0, second / dayS - 10)
+    expect(alertsOf(level, 300, 21).length).toBeGreaterThan(0)
+  })
+})
+
+describe('one thing is told once', () => {
+  test('a level that stays is one alert, however severe its readings', () => {
+    const random = randomOf('stays')
+    const alerts = alertsOf((second) => (second < 2 * dayS ? 20 : 60 + 10 * random.next()) + random.normal(), 60, 3)
+    expect(alerts.filter((second) => second >= 2 * dayS)).toHaveLength(1)
+  })
+})
