@@ -8,7 +8,7 @@
 import type { DetectorName } from '../contract/alert.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { gapAt } from './modes.ts'
-import { highOf, lowOf, outside } from './past.ts'
+import { highOf, isInBlock, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
 import { driftLevel, seasonBins, slot, statistic } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
@@ -89,8 +89,14 @@ function judgeRolling(
 ): void {
   const count = numbers[slot.windowCount]!
   const median = medianOfSorted(window, count)
-  const deviation = Math.max(1.4826 * medianAbsoluteDeviation(window, count, median), tenthsDeviation(window, count))
-  const sigma = Math.max(deviation, resolution, 0.002 * Math.abs(median), 1e-9)
+  const sigmaMin = Math.max(tenthsDeviation(window, count), resolution, 0.002 * Math.abs(median), 1e-9)
+  const most = (value - median) / sigmaMin
+  // Most readings: nothing unusual, nor the most unusual of their block, however much the middle of the window deviates.
+  if (Math.abs(most) < settings.rollingQuiet && isInBlock(past, statistic.rolling, most)) {
+    judgement.rolling = most
+    return
+  }
+  const sigma = Math.max(sigmaMin, 1.4826 * medianAbsoluteDeviation(window, count, median))
   const score = (value - median) / sigma
   judgement.rolling = score
   const highest = Math.max(configuration.rollingScore, settings.rollingPast * highOf(past, statistic.rolling))

@@ -44,6 +44,12 @@ export function remember(past: Float32Array, statistic: number, value: number): 
   if (value > past[at + 1]!) past[at + 1] = value
 }
 
+/** Whether the open block holds less and more than this already, so that remembering it would change nothing. */
+export function isInBlock(past: Float32Array, statistic: number, value: number): boolean {
+  const at = statistic * pastFloats + block
+  return value >= past[at]! && value <= past[at + 1]!
+}
+
 /** What was seen since the last call joins the past. */
 export function closeBlock(past: Float32Array): void {
   for (let at = 0; at < past.length; at += pastFloats) {

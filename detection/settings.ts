@@ -38,6 +38,8 @@ export const settings = {
   rollingPast: 4,
   /** What comes in whole steps is unusual beyond so many of the smallest. */
   rollingSteps: 3,
+  /** Deviations below this are not worth their exact number. */
+  rollingQuiet: 3,
   /** Grows steeply: half-way to the threshold is nothing. */
   rollingPower: 6,
   /** Abnormal readings, and time, until a level is adopted as normal. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { closeBlock, highOf, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
+import { closeBlock, highOf, isInBlock, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
 import { newSeriesState } from '../../detection/series-state.ts'
 
 const number = fc.integer({ min: -1000, max: 1000 })
@@ -33,6 +33,19 @@ describe('the past of a statistic', () => {
             1,
           ),
         )
+      }),
+    )
+  })
+
+  test('what lies within the open block changes nothing, and anything else does', () => {
+    fc.assert(
+      fc.property(fc.array(number, { maxLength: 5 }), number, (block, value) => {
+        const { past } = newSeriesState()
+        for (const known of block) remember(past, 2, known)
+        const before = past.slice()
+        const wasInBlock = isInBlock(past, 2, value)
+        remember(past, 2, value)
+        expect(past.every((float, index) => Object.is(float, before[index]))).toBe(wasInBlock)
       }),
     )
   })
