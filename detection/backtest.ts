@@ -4,8 +4,9 @@ import { deviceModel } from '../contract/device-model.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import { standardConfiguration } from './configuration.ts'
 import type { DetectionConfiguration, ProposedChange } from './configuration.ts'
-import { newDeviceWatch, watchReading, watchSilence } from './device-watch.ts'
-import type { DeviceWatch } from './device-watch.ts'
+import { watchReading, watchSilence } from './device-watch.ts'
+import { newDeviceWatch } from './watch-state.ts'
+import type { DeviceWatch } from './watch-state.ts'
 
 /** One sample of one device. */
 export type BacktestSample = {

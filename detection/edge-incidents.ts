@@ -1,7 +1,7 @@
 /** Alerts of an edge module join the cloud's own: one incident, whoever saw it first. */
 import type { DetectedEvent } from '../contract/alert.ts'
-import { newSignalWatch, otherEpisodeIsOpen } from './device-watch.ts'
-import type { DeviceWatch } from './device-watch.ts'
+import { newSignalWatch, otherEpisodeIsOpen } from './watch-state.ts'
+import type { DeviceWatch } from './watch-state.ts'
 import { quiet, rememberEnded } from './episode.ts'
 
 /**

@@ -6,7 +6,7 @@
 import type { DetectorName, Evidence } from '../contract/alert.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import { standardConfiguration } from './configuration.ts'
-import { crossedLimit, traitsOf } from './device-watch.ts'
+import { crossedLimit, traitsOf } from './watch-state.ts'
 import { isEnough, onsetOf } from './episode.ts'
 import type { Phase } from './episode.ts'
 import { fromBase64, limitRange } from './evidence.ts'

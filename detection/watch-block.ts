@@ -3,7 +3,7 @@ import type { DetectedEvent } from '../contract/alert.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import type { Series } from '../contract/telemetry/telemetry.ts'
 import { watchFiltered, watchReading, watchSilence } from './device-watch.ts'
-import type { DeviceWatch } from './device-watch.ts'
+import type { DeviceWatch } from './watch-state.ts'
 
 export type BlockContext = {
   readonly bootId: string

@@ -1,8 +1,8 @@
 /** What the module remembers of the devices behind it: a fold of the journal, kept in memory and snapshotted as bytes. */
 import { z } from 'zod'
 import { ByteReader, ByteWriter } from '../contract/telemetry/varint.ts'
-import { newDeviceWatch } from '../detection/device-watch.ts'
-import type { DeviceWatch } from '../detection/device-watch.ts'
+import { newDeviceWatch } from '../detection/watch-state.ts'
+import type { DeviceWatch } from '../detection/watch-state.ts'
 import { readWatch, writeWatch } from '../detection/watch-bytes.ts'
 import { filterStateLength, newFilterState } from './filters.ts'
 import type { FilterState, SignalRule } from './filters.ts'

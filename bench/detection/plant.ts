@@ -3,7 +3,8 @@
  * day before their first fault. The simulator was written by the authors of the detectors: read it as a regression test.
  */
 import { deviceModel } from '../../contract/device-model.ts'
-import { newDeviceWatch, watchReading, watchSilence } from '../../detection/device-watch.ts'
+import { watchReading, watchSilence } from '../../detection/device-watch.ts'
+import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomFaults } from '../../device-sim/faults/fault.ts'
 import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { createPlant, mixedMachines } from '../../device-sim/plant.ts'

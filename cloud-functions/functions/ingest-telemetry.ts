@@ -2,7 +2,7 @@
 import { app, output } from '@azure/functions'
 import type { EventHubFunctionOptions, InvocationContext } from '@azure/functions'
 import type { LiveDevice } from '../../contract/api.ts'
-import { signalCondition } from '../../detection/device-watch.ts'
+import { signalCondition } from '../../detection/watch-state.ts'
 import { eventHubsConnection } from '../azure-connections.ts'
 import { zlibCompression } from '../hot-path/compression.ts'
 import type { DeviceState } from '../hot-path/device-state.ts'

@@ -1,8 +1,8 @@
 /** All that the hot path knows of one device: a fold of the log, kept in memory and snapshotted as bytes. */
 import { z } from 'zod'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
-import { newDeviceWatch } from '../../detection/device-watch.ts'
-import type { DeviceWatch } from '../../detection/device-watch.ts'
+import { newDeviceWatch } from '../../detection/watch-state.ts'
+import type { DeviceWatch } from '../../detection/watch-state.ts'
 import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
 import { newAccount } from './device-account.ts'
 import type { DeviceAccount } from './device-account.ts'

@@ -5,7 +5,7 @@
 import type { TransactionAction } from '@azure/data-tables'
 import { z } from 'zod'
 import { deviceModel } from '../../contract/device-model.ts'
-import { signalCondition } from '../../detection/device-watch.ts'
+import { signalCondition } from '../../detection/watch-state.ts'
 import { ledgerOf } from '../hot-path/device-account.ts'
 import { clockBehindMs } from '../hot-path/device-clock.ts'
 import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../hot-path/device-state.ts'

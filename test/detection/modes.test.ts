@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
-import { newDeviceWatch, watchReading } from '../../detection/device-watch.ts'
+import { watchReading } from '../../detection/device-watch.ts'
+import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { isReproduced, recompute } from '../../detection/explain.ts'
 import { randomOf } from '../../device-sim/random.ts'
 

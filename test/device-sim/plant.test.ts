@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { deviceModel } from '../../contract/device-model.ts'
-import { newDeviceWatch, watchReading } from '../../detection/device-watch.ts'
+import { watchReading } from '../../detection/device-watch.ts'
+import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { physicalFaultKinds, randomFaults, sensorFaultKinds } from '../../device-sim/faults/fault.ts'
 import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { FleetFile, machinesOf } from '../../device-sim/fleet-file.ts'

@@ -1,0 +1,125 @@
+/** What is known of a device's signals: one state a signal, one for all of them together, and which episodes are open. */
+import type { DeviceModel, LimitAlarm } from '../contract/device-model.ts'
+import { standardConfiguration } from './configuration.ts'
+import type { DetectionConfiguration } from './configuration.ts'
+import { quiet } from './episode.ts'
+import type { Cooldown, Phase } from './episode.ts'
+import type { SeriesTraits } from './judgement.ts'
+import { newRecent } from './recent.ts'
+import type { RelationState } from './relation.ts'
+import { isLearning } from './series-knowledge.ts'
+import { newSeriesState } from './series-state.ts'
+import type { SeriesState } from './series-state.ts'
+
+export type SignalWatch = {
+  readonly signal: string
+  readonly state: SeriesState
+  readonly recent: Float64Array
+  phase: Phase
+  readonly cooldown: Cooldown
+  /** The last reading's place in its device's account. */
+  bootId: string
+  seq: number
+  /** By the device's model; worked out again when that changes. */
+  traits: SeriesTraits | undefined
+}
+
+export type DeviceWatch = {
+  readonly deviceId: string
+  /** Readings are left out on the way here, so that silence means nothing and moments are never whole. */
+  readonly isThinned: boolean
+  readonly configuration: DetectionConfiguration
+  modelId: string
+  readonly signals: Map<string, SignalWatch>
+  /** Of all signals together, in the order of `signals`; undefined until each of them has been learned. */
+  relation: RelationState | undefined
+  /** The last alerts of the edge that have ended here: told of again, they do not begin again. */
+  readonly endedEdgeAlerts: string[]
+}
+
+export type WatchOptions = { readonly isThinned?: boolean; readonly configuration?: DetectionConfiguration }
+
+export function newDeviceWatch(
+  deviceId: string,
+  { isThinned = false, configuration = standardConfiguration }: WatchOptions = {},
+): DeviceWatch {
+  return { deviceId, isThinned, configuration, modelId: '', signals: new Map(), relation: undefined, endedEdgeAlerts: [] }
+}
+
+export function newSignalWatch(signal: string): SignalWatch {
+  return {
+    signal,
+    state: newSeriesState(),
+    recent: newRecent(),
+    phase: quiet,
+    cooldown: { readings: 0, severity: 0, suppressed: 0 },
+    bootId: '',
+    seq: 0,
+    traits: undefined,
+  }
+}
+
+export function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | undefined): SignalWatch {
+  const modelId = model?.interface['@id'] ?? ''
+  if (watch.modelId !== modelId) {
+    watch.modelId = modelId
+    watch.relation = undefined
+    for (const signal of watch.signals.values()) signal.traits = undefined
+  }
+  let signal = watch.signals.get(name)
+  if (!signal) {
+    watch.signals.set(name, (signal = newSignalWatch(name)))
+    watch.relation = undefined
+  }
+  signal.traits ??= traitsOf(model, name, watch)
+  return signal
+}
+
+export function traitsOf(
+  model: DeviceModel | undefined,
+  signal: string,
+  { isThinned = false, configuration = standardConfiguration }: WatchOptions = {},
+): SeriesTraits {
+  const known = model?.signals[signal]
+  const hasModes = model !== undefined && Object.values(model.signals).some(({ watch }) => watch !== 'all')
+  return {
+    resolution: known?.deadband ?? 0,
+    isJumpy: known !== undefined && known.watch !== 'all',
+    isModal: known?.watch === 'modes',
+    hasModes,
+    isThinned,
+    configuration,
+    ratePerSMax: isThinned ? undefined : known?.ratePerSMax,
+  }
+}
+
+export function crossedLimit(model: DeviceModel, signal: string, value: number): LimitAlarm | undefined {
+  for (const alarm of model.alarms) {
+    if (alarm.condition === 'unusual' || alarm.signal !== signal) continue
+    if (alarm.direction === 'above' ? value > alarm.limit : value < alarm.limit) return alarm
+  }
+  return undefined
+}
+
+export function otherEpisodeIsOpen(watch: DeviceWatch, except: SignalWatch): boolean {
+  for (const signal of watch.signals.values()) if (signal !== except && signal.phase.kind === 'active') return true
+  return false
+}
+
+export function isAnythingOpen(watch: DeviceWatch): boolean {
+  for (const signal of watch.signals.values()) if (signal.phase.kind !== 'quiet') return true
+  return false
+}
+
+/** Nothing abnormal is open or begins. */
+export function isQuiet(watch: DeviceWatch, signalName: string): boolean {
+  return (watch.signals.get(signalName)?.phase.kind ?? 'quiet') === 'quiet'
+}
+
+export type SignalCondition = 'learning' | 'fine' | 'alarm'
+
+/** The state a person sees of one signal. */
+export function signalCondition({ phase, state }: SignalWatch): SignalCondition {
+  if (phase.kind === 'active' || phase.kind === 'joined') return 'alarm'
+  return isLearning(state) ? 'learning' : 'fine'
+}
