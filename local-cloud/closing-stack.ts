@@ -6,6 +6,13 @@ export class ClosingStack {
     this.#closers.push(close)
   }
 
+  /** Takes over what is being opened. */
+  async own<T extends { close(): Promise<void> | void }>(opening: Promise<T>): Promise<T> {
+    const part = await opening
+    this.defer(async () => part.close())
+    return part
+  }
+
   /** Closes everything, also when one of them fails. @throws the first failure, afterwards */
   async close(): Promise<void> {
     let failure: { error: unknown } | undefined

@@ -19,7 +19,7 @@ export type FileUploadOptions = {
   readonly storage: string
   readonly container: string
   /** Host under which devices reach blobs over HTTPS, with the account: `localhost:21443/devstoreaccount1`. */
-  readonly blobHost: string
+  readonly blobHost: () => string
   readonly notifications: ServiceQueue
   readonly nowMs: () => number
 }
@@ -69,7 +69,7 @@ export class FileUploads {
       },
       credential,
     )
-    return { correlationId, hostName: blobHost, containerName: container, blobName: path, sasToken: `?${sas.toString()}` }
+    return { correlationId, hostName: blobHost(), containerName: container, blobName: path, sasToken: `?${sas.toString()}` }
   }
 
   /** @throws HubError when there is no such upload of this device */
@@ -83,7 +83,7 @@ export class FileUploads {
     const { contentLength = 0, lastModified } = await blob.getProperties()
     await notifications.push({
       deviceId,
-      blobUri: `https://${blobHost}/${container}/${upload.blobName}`,
+      blobUri: `https://${blobHost()}/${container}/${upload.blobName}`,
       blobName: upload.blobName,
       lastUpdatedTime: lastModified?.toISOString() ?? null,
       blobSizeInBytes: contentLength,
