@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import mqtt from 'mqtt-packet'
 import type { IConnectPacket, IPublishPacket, Packet } from 'mqtt-packet'
-import { connack } from '../mqtt/mqtt-server-connection.ts'
+import { connack } from '../mqtt/device-backend.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { operationView, ProvisioningError } from './provisioning-service.ts'
 import type { Attested, ProvisioningService } from './provisioning-service.ts'

@@ -3,8 +3,8 @@
  * as IoT Hub does.
  */
 import type { X509Certificate } from 'node:crypto'
-import type { Admission, Identity } from '../mqtt/mqtt-server-connection.ts'
-import { connack } from '../mqtt/mqtt-server-connection.ts'
+import type { Admission, Identity } from '../mqtt/device-backend.ts'
+import { connack } from '../mqtt/device-backend.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { covers, isSignedBy, parseAccessToken } from '../security/shared-access.ts'
 import type { Authentication } from './registry.ts'

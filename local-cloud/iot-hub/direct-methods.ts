@@ -1,6 +1,6 @@
 /** Calls under way from the cloud to devices: one request, one response, or none in time. */
 import { randomUUID } from 'node:crypto'
-import type { DeviceLink } from '../mqtt/mqtt-server-connection.ts'
+import type { DeviceLink } from '../mqtt/device-backend.ts'
 import { topics } from '../mqtt/topics.ts'
 
 export type MethodCall = {

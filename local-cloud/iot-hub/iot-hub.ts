@@ -3,29 +3,28 @@
  * the newer one wins. Twins, methods and messages to devices pass through here to whoever is connected.
  */
 import type { X509Certificate } from 'node:crypto'
-import { DeviceMessageTemplate } from '../amqp/message-sections.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Faults } from '../faults.ts'
-import { faultInMessage } from '../faults.ts'
-import { RefusedMessageError } from '../mqtt/mqtt-server-connection.ts'
-import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/mqtt-server-connection.ts'
+import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/device-backend.ts'
 import { formatPropertyBag } from '../mqtt/property-bag.ts'
 import type { PropertyBag } from '../mqtt/property-bag.ts'
 import { topics } from '../mqtt/topics.ts'
 import type { Subscription } from '../mqtt/topics.ts'
+import { Announcements } from './announcements.ts'
 import type { CloudToDevice } from './cloud-to-device.ts'
 import { admit } from './device-credentials.ts'
 import type { CredentialRules, Credentials } from './device-credentials.ts'
 import { DirectMethods } from './direct-methods.ts'
 import type { MethodCall, MethodResult } from './direct-methods.ts'
 import { HubError } from './hub-errors.ts'
-import { HubMessage, notification } from './hub-message.ts'
 import type { MessageSink } from './hub-message.ts'
+import { IncomingMessages } from './incoming-messages.ts'
 import { isJsonObject, patchBetween } from './json-merge-patch.ts'
 import type { JsonObject } from './json-merge-patch.ts'
-import { key, Registry } from './registry.ts'
-import type { StoredIdentity } from './registry.ts'
+import { nameOf, Registry } from './registry.ts'
+import type { Named, StoredIdentity } from './registry.ts'
 import type { SessionStore } from './session-store.ts'
-import type { Permit, ThrottledOperation, Throttles } from './throttles.ts'
+import type { Throttles } from './throttles.ts'
 import { patchSection, patchTags, sectionView, TwinLimitError, withoutService } from './twin.ts'
 
 export type IotHubOptions = {
@@ -52,58 +51,45 @@ type Session = {
   readonly subscriptions: Set<Subscription>
 }
 
-/** What messages of one connection with the same properties have in common. */
-type Sender = {
-  readonly template: DeviceMessageTemplate
-  readonly twin: () => unknown
-  readonly fault: ReturnType<typeof faultInMessage>
-  readonly session: { lastSeenMs: number }
-}
-
-/** An identity, also as it is stored. */
-type Named = { readonly deviceId: string; readonly moduleId?: string | undefined }
-
-/** IoT Hub's quota counts in units of 4 KB ("IoT Hub quotas and throttling"). */
-const meterBytes = 4_096
-
 export class IotHub implements DeviceBackend {
   readonly registry: Registry
   readonly credentialRules: CredentialRules
   readonly #options: IotHubOptions
   readonly #sessions = new Map<string, Session>()
   readonly #methods = new DirectMethods()
-  readonly #senders = new WeakMap<PropertyBag, Sender>()
+  readonly #announcements: Announcements
+  readonly #incoming: IncomingMessages
   readonly #onSubscribed = new Set<(name: string, subscription: Subscription) => void>()
   /** When each identity came or went last. */
   readonly #connectionChangedMs = new Map<string, number>()
   /** Counts by reason of what was refused: "where is my message?" */
   readonly refusals = new Map<string, number>()
-  receivedCount = 0
-  /** What Azure would put on the bill: a message counts once for every 4 KB it begins. */
-  meteredCount = 0
 
   constructor(options: IotHubOptions) {
     this.#options = options
     this.registry = options.registry
-    const { policyKey, authorities, nowMs } = options
+    const { registry, sink, throttles, faults, isNotified, policyKey, authorities, nowMs } = options
+    const failed = (error: unknown) => this.refused('not-stored', String(error))
+    this.#announcements = new Announcements({ hubName: options.name, sink, isNotified, nowMs, failed })
+    this.#incoming = new IncomingMessages({ registry, sink, throttles, faults, nowMs, sessionOf: (name) => this.#sessions.get(name) })
     this.credentialRules = { find: ({ deviceId, moduleId }) => this.registry.get(deviceId, moduleId), policyKey, authorities, nowMs }
-    options.faults.handle('kill-connection', ({ target }) =>
+    faults.handle('kill-connection', ({ target }) =>
       this.#eachSession(target, ({ link }) => link.close('fault injection: kill-connection')),
     )
-    options.faults.handle('expire-token', ({ target }) =>
+    faults.handle('expire-token', ({ target }) =>
       this.#eachSession(target, ({ link }) => link.close('401003 IotHubUnauthorized: fault injection: expire-token')),
     )
-    options.faults.handle('stall-connection', ({ target, delayMs }) => this.#eachSession(target, ({ link }) => link.stall(delayMs)))
+    faults.handle('stall-connection', ({ target, delayMs }) => this.#eachSession(target, ({ link }) => link.stall(delayMs)))
   }
 
   async admit(credentials: Credentials): Promise<Admission> {
     const permit = this.#options.throttles.permit('connect')
     if (permit.kind === 'refuse') return { accepted: false, code: 3, reason: permit.code }
-    if (permit.kind === 'wait') await pause(permit.ms)
+    if (permit.kind === 'wait') await delay(permit.ms)
     const admission = admit(credentials, this.credentialRules)
-    if (admission.accepted && this.#options.faults.strikes('offline', key(admission.identity.deviceId, admission.identity.moduleId)))
+    if (admission.accepted && this.#options.faults.strikes('offline', nameOf(admission.identity)))
       return { accepted: false, code: 3, reason: 'fault injection: offline' }
-    if (admission.accepted && this.#options.faults.strikes('quota', key(admission.identity.deviceId, admission.identity.moduleId)))
+    if (admission.accepted && this.#options.faults.strikes('quota', nameOf(admission.identity)))
       return { accepted: false, code: 3, reason: '403002 IotHubQuotaExceeded: fault injection' }
     return admission
   }
@@ -152,6 +138,14 @@ export class IotHub implements DeviceBackend {
     }))
   }
 
+  get receivedCount(): number {
+    return this.#incoming.receivedCount
+  }
+
+  get meteredCount(): number {
+    return this.#incoming.meteredCount
+  }
+
   get connectedCount(): number {
     return this.#sessions.size
   }
@@ -169,76 +163,13 @@ export class IotHub implements DeviceBackend {
     this.#sessions.get(nameOf(identity))?.link.close('401003 IotHubUnauthorized')
   }
 
-  telemetry({ link, bag, body }: IncomingTelemetry): Promise<void> {
-    const sender = this.#senders.get(bag) ?? this.#senderOf(link, bag)
-    // Deleted while it was connected: its Will, at the latest, finds nobody to speak for.
-    if (!sender) return Promise.reject(new RefusedMessageError('not-registered', `'${nameOf(link.identity)}' was removed`))
-    sender.session.lastSeenMs = this.#options.nowMs()
-    if (sender.fault) this.#strikeLater(sender.fault)
-    const message = new HubMessage('Telemetry', sender.template, body, sender.twin)
-    const { faults, throttles, sink } = this.#options
-    if (faults.areSet || throttles.areOn) return this.#telemetryOnABadDay(message, nameOf(link.identity))
-    this.#meter(body.length)
-    return sink(message)
-  }
-
-  #meter(bytes: number): void {
-    this.receivedCount++
-    this.meteredCount += Math.max(1, Math.ceil(bytes / meterBytes))
-  }
-
-  async #telemetryOnABadDay(message: HubMessage, name: string): Promise<void> {
-    await this.#mayProceed('send', name, message.body.length)
-    this.#meter(message.body.length)
-    await this.#options.sink(message)
-    const { faults } = this.#options
-    const delay = faults.strikes('delay', name)
-    if (delay) await pause(delay.delayMs)
-    if (faults.strikes('drop-acknowledgement', name)) await new Promise(() => {})
+  telemetry(message: IncomingTelemetry): Promise<void> {
+    return this.#incoming.take(message)
   }
 
   /** A message that came by HTTPS or on an edge's behalf: as telemetry, without a connection. */
-  async telemetryOf(identity: StoredIdentity, authMethod: string, bag: PropertyBag, body: Buffer): Promise<void> {
-    await this.#mayProceed('send', nameOf(identity), body.length)
-    this.#meter(body.length)
-    const template = new DeviceMessageTemplate(this.#fieldsOf(identity, authMethod, undefined, bag))
-    await this.#options.sink(new HubMessage('Telemetry', template, body, () => this.#twinForRoutes(identity)))
-  }
-
-  #senderOf(link: DeviceLink, bag: PropertyBag): Sender | undefined {
-    const identity = this.registry.get(link.identity.deviceId, link.identity.moduleId)
-    if (!identity) return undefined
-    const name = nameOf(link.identity)
-    const sender: Sender = {
-      template: new DeviceMessageTemplate(this.#fieldsOf(identity, link.authMethod, link.modelId, bag)),
-      twin: () => this.#twinForRoutes(link.identity),
-      fault: faultInMessage(bag.application, name),
-      // The Will of a connection is sent when its session is gone.
-      session: this.#sessions.get(name) ?? { lastSeenMs: 0 },
-    }
-    this.#senders.set(bag, sender)
-    return sender
-  }
-
-  #fieldsOf(identity: StoredIdentity, authMethod: string, modelId: string | undefined, { system, application }: PropertyBag) {
-    return {
-      deviceId: identity.deviceId,
-      moduleId: identity.moduleId,
-      authMethod,
-      generationId: identity.generationId,
-      source: 'Telemetry',
-      dataSchema: modelId ?? (identity.twin.modelId || undefined),
-      subject: system.get('sub'),
-      interfaceId: system.get('ifid'),
-      creationTimeUtc: system.get('ctime'),
-      messageId: system.get('mid'),
-      correlationId: system.get('cid'),
-      userId: system.get('uid'),
-      to: system.get('to'),
-      contentType: system.get('ct'),
-      contentEncoding: system.get('ce'),
-      properties: application,
-    }
+  telemetryOf(identity: StoredIdentity, authMethod: string, bag: PropertyBag, body: Buffer): Promise<void> {
+    return this.#incoming.takeFrom(identity, authMethod, bag, body)
   }
 
   async twinGet(link: DeviceLink): Promise<TwinResponse> {
@@ -273,7 +204,7 @@ export class IotHub implements DeviceBackend {
     if (this.#options.faults.strikes('refuse-twin', name)) return errorResponse(500, 500001, 'fault injection: refuse-twin')
     if (this.#options.faults.strikes('throttle', name)) return errorResponse(429, 429001, 'fault injection: throttle')
     const permit = this.#options.throttles.permit(operation)
-    if (permit.kind === 'wait') await pause(permit.ms)
+    if (permit.kind === 'wait') await delay(permit.ms)
     return permit.kind === 'refuse' ? errorResponse(429, 429001, permit.code) : undefined
   }
 
@@ -282,7 +213,7 @@ export class IotHub implements DeviceBackend {
     const current = this.#requireIdentity(identity)
     const reported = patchSection('reported', current.twin.reported, withoutService(patch), { nowMs: this.#options.nowMs() })
     const changed = await this.registry.changeTwin(current, { reported })
-    this.#twinChanged(changed, { properties: { reported: { ...patch, $version: reported.version } } })
+    this.#announcements.twin(changed, { properties: { reported: { ...patch, $version: reported.version } } })
     return changed
   }
 
@@ -305,7 +236,7 @@ export class IotHub implements DeviceBackend {
       const announced = replace ? patchBetween(current.twin.desired.values, section.values) : patch
       session.link.send(topics.desired(section.version), Buffer.from(JSON.stringify({ ...announced, $version: section.version })))
     }
-    this.#twinChanged(changed, {
+    this.#announcements.twin(changed, {
       ...(tags ? { tags } : {}),
       ...(section ? { properties: { desired: { ...patch, $version: section.version } } } : {}),
     })
@@ -380,61 +311,14 @@ export class IotHub implements DeviceBackend {
     this.#options.logRefusal(reason, detail)
   }
 
+  #connectionChanged(identity: Identity, opType: 'deviceConnected' | 'deviceDisconnected'): void {
+    this.#connectionChangedMs.set(nameOf(identity), this.#options.nowMs())
+    this.#announcements.connection(identity, opType)
+  }
+
   /** Says that an identity was created or deleted, to routes that want to know. */
   announceLife(identity: StoredIdentity, opType: string): void {
-    if (!this.#options.isNotified()) return
-    const { deviceId, moduleId, etag, twin } = identity
-    this.#notify('deviceLifecycleEvents', identity, {
-      schema: moduleId === undefined ? 'deviceLifecycleNotification' : 'moduleLifecycleNotification',
-      opType,
-      body: {
-        deviceId,
-        ...(moduleId === undefined ? {} : { moduleId }),
-        etag,
-        version: twin.version,
-        tags: twin.tags,
-        properties: { desired: sectionView(twin.desired, { metadata: true }), reported: sectionView(twin.reported, { metadata: true }) },
-      },
-    })
-  }
-
-  #twinChanged(identity: StoredIdentity, body: JsonObject): void {
-    if (this.#options.isNotified())
-      this.#notify('twinChangeEvents', identity, {
-        schema: 'twinChangeNotification',
-        opType: 'updateTwin',
-        body: { version: identity.twin.version, ...body },
-      })
-  }
-
-  #connectionChanged(identity: Identity, opType: string): void {
-    const nowMs = this.#options.nowMs()
-    this.#connectionChangedMs.set(nameOf(identity), nowMs)
-    if (this.#options.isNotified())
-      this.#notify('deviceConnectionStateEvents', identity, {
-        schema: 'deviceConnectionStateNotification',
-        opType,
-        body: { sequenceNumber: nowMs.toString(16).padStart(32, '0') },
-      })
-  }
-
-  #notify(source: Parameters<typeof notification>[0], about: Named, content: Parameters<typeof notification>[2]): void {
-    const message = notification(source, { ...about, hubName: this.#options.name, nowMs: this.#options.nowMs() }, content)
-    this.#options.sink(message).catch((error: unknown) => this.refused('not-stored', String(error)))
-  }
-
-  /** Waits its turn, or refuses. @throws RefusedMessageError */
-  async #mayProceed(operation: ThrottledOperation, name: string, bytes: number): Promise<void> {
-    const { faults, throttles } = this.#options
-    if (faults.strikes('throttle', name)) throw new RefusedMessageError('throttled', '429001 ThrottlingException: fault injection')
-    if (faults.strikes('quota', name)) throw new RefusedMessageError('quota-exceeded', '403002 IotHubQuotaExceeded: fault injection')
-    const permit: Permit = throttles.permit(operation, bytes)
-    if (permit.kind === 'refuse') throw new RefusedMessageError(permit.code.startsWith('403') ? 'quota-exceeded' : 'throttled', permit.code)
-    if (permit.kind === 'wait') await pause(permit.ms)
-  }
-
-  #strikeLater({ request, afterMs }: NonNullable<ReturnType<typeof faultInMessage>>): void {
-    setTimeout(() => this.#options.faults.set(request), afterMs).unref()
+    this.#announcements.life(identity, opType)
   }
 
   #eachSession(target: string | undefined, strike: (session: Session) => void): number {
@@ -443,24 +327,11 @@ export class IotHub implements DeviceBackend {
     return struck.length
   }
 
-  #twinForRoutes(identity: Named): unknown {
-    const twin = this.registry.get(identity.deviceId, identity.moduleId)?.twin
-    return twin && { tags: twin.tags, properties: { desired: twin.desired.values, reported: twin.reported.values } }
-  }
-
   #requireIdentity({ deviceId, moduleId }: Named): StoredIdentity {
     const identity = this.registry.get(deviceId, moduleId)
     if (!identity) throw new HubError('DeviceNotFound', `'${deviceId}' was removed`)
     return identity
   }
-}
-
-function nameOf({ deviceId, moduleId }: Named): string {
-  return key(deviceId, moduleId)
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 function parsePatch(text: string): JsonObject | undefined {

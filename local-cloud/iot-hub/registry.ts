@@ -173,6 +173,13 @@ export function key(deviceId: string, moduleId: string | undefined): string {
   return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
 }
 
+/** An identity, also as it is stored. */
+export type Named = { readonly deviceId: string; readonly moduleId?: string | undefined }
+
+export function nameOf({ deviceId, moduleId }: Named): string {
+  return key(deviceId, moduleId)
+}
+
 export function newEtag(): string {
   return Buffer.from(randomUUID().slice(0, 8)).toString('base64')
 }

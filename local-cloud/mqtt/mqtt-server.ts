@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { MqttServerConnection } from './mqtt-server-connection.ts'
-import type { DeviceBackend } from './mqtt-server-connection.ts'
+import type { DeviceBackend } from './device-backend.ts'
 
 const watchEveryMs = 1_000
 
