@@ -178,6 +178,28 @@ describe('detect', () => {
     writeFileSync(shorter, readFileSync(file, 'utf8').split('\n').slice(0, 121).join('\n'))
     expect((await runCommand(['detect', shorter])).stdout.trim()).toBe([header, ...rows.slice(0, 120)].join('\n'))
   })
+
+  test('goes on where a value is missing, and says which line is no number', async () => {
+    const file = join(folder, 'missing.csv')
+    const rows = (values: readonly string[]) =>
+      `timestamp,value\n${values.map((value, index) => `${1_700_000_000 + 60 * index},${value}`).join('\n')}\n`
+    writeFileSync(file, rows(['20', '', 'NaN', '21']))
+    const { code, stdout } = await runCommand(['detect', file])
+    const states = stdout
+      .trim()
+      .split('\n')
+      .map((row) => row.split(','))
+      .map(([, value, score, , , , state]) => [value, score, state])
+    expect([code, ...states.slice(1)]).toEqual([
+      0,
+      ['20', '0.000000', 'learning'],
+      ['', '0.000000', 'missing'],
+      ['NaN', '0.000000', 'missing'],
+      ['21', '0.000000', 'learning'],
+    ])
+    writeFileSync(file, rows(['20', 'broken']))
+    expect(await runCommand(['detect', file])).toMatchObject({ code: 2, stderr: expect.stringContaining("line 3: 'broken' is no number") })
+  })
 })
 
 describe('agent', () => {
