@@ -53,6 +53,7 @@ export function learn(
 
 function learnFirst(numbers: Float64Array, timeMs: number, value: number): void {
   numbers[slot.firstTimeMs] = numbers[slot.lastTimeMs] = numbers[slot.blockStartMs] = numbers[slot.epochStartMs] = timeMs
+  numbers[slot.rollingBlockStartMs] = timeMs
   numbers[slot.highPass] = numbers[slot.driftLevel] = value
   numbers[slot.seasonBin] = -1
   numbers[slot.restValue] = Number.NaN
@@ -119,21 +120,18 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
 }
 
-/** Short while the series is young: what switches is soon known to, and not news for an hour. */
-function blockMsOf(numbers: Float64Array, timeMs: number): number {
-  // The averages themselves are new: their first readings are of one block.
-  if (numbers[slot.count]! < settings.noveltyReadings) return settings.blockMs
-  const ofAge = settings.blockAgeShare * (timeMs - numbers[slot.firstTimeMs]!)
-  return Math.min(settings.blockMs, Math.max(settings.blockMsMin, ofAge))
-}
-
 function turnPages(state: SeriesState, timeMs: number): void {
   const { numbers, past, modes } = state
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
-  if (inBlockMs >= blockMsOf(numbers, timeMs) || inBlockMs < 0) {
-    closeBlock(past)
+  if (inBlockMs >= settings.blockMs || inBlockMs < 0) {
+    for (let index = 0; index < statistic.rolling; index++) closeBlock(past, index)
     closeModeBlock(modes)
     numbers[slot.blockStartMs] = timeMs
+  }
+  const inRollingBlockMs = timeMs - numbers[slot.rollingBlockStartMs]!
+  if (inRollingBlockMs >= rollingBlockMs(numbers, timeMs) || inRollingBlockMs < 0) {
+    closeBlock(past, statistic.rolling)
+    numbers[slot.rollingBlockStartMs] = timeMs
   }
   const inEpoch = ++numbers[slot.epochReadings]!
   if (inEpoch < settings.epochReadings || timeMs - numbers[slot.epochStartMs]! < settings.epochMs) return
@@ -141,6 +139,13 @@ function turnPages(state: SeriesState, timeMs: number): void {
   turnModeEpoch(state)
   numbers[slot.epochReadings] = 0
   numbers[slot.epochStartMs] = timeMs
+}
+
+/** Short while the series is young: what switches is soon known to, and not news for an hour. */
+function rollingBlockMs(numbers: Float64Array, timeMs: number): number {
+  if (numbers[slot.count]! < settings.noveltyReadings) return settings.blockMs
+  const ofAge = settings.rollingBlockAgeShare * (timeMs - numbers[slot.firstTimeMs]!)
+  return Math.min(settings.blockMs, Math.max(settings.rollingBlockMsMin, ofAge))
 }
 
 function learnSeason({ numbers, season }: SeriesState, elapsedMs: number, value: number, bin: number): void {

@@ -48,9 +48,11 @@ export const slot = {
   modesWidth: 31,
   /** The smallest change so far: what comes in whole steps has no smaller noise. 0 before the first. */
   smallestStep: 32,
+  /** As `blockStartMs`, of the rolling detector's own past. */
+  rollingBlockStartMs: 33,
 } as const
 
-const doubles = 33
+const doubles = 34
 export const windowReadings = 23
 export const seasonBins = 48
 export const modeBins = 32

@@ -26,9 +26,6 @@ export const settings = {
   changeMaturityMs: 6 * hourMs,
   /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */
   blockMs: 900_000,
-  /** Of a young series it is this part of its age, and not less than a minute. */
-  blockMsMin: 60_000,
-  blockAgeShare: 1 / 16,
   /** A past is forgotten after one to two epochs. */
   epochMs: 7 * dayMs,
   epochReadings: 4_000,
@@ -36,6 +33,9 @@ export const settings = {
   levelRangeMin: 0.01,
   /** Robust standard deviations count only beyond so many times the most the series makes by itself. */
   rollingPast: 4,
+  /** A block of them is this part of a young series' age, and not less than a minute: their margin is not wider while it is young. */
+  rollingBlockAgeShare: 1 / 16,
+  rollingBlockMsMin: 60_000,
   /** What comes in whole steps is unusual beyond so many of the smallest. */
   rollingSteps: 3,
   /** Deviations below this are not worth their exact number. */
@@ -71,9 +71,9 @@ export const settings = {
   missingMs: 30_000,
   missingIntervals: 20,
   missingGaps: 3,
-  /** Weight of the time-of-day profile: at most a tenth a reading, and a reading's share of this time. */
   /** A change that ends within this part of it from where the series usually is at this time is one of every day. */
   dailyShare: 0.2,
+  /** Weight of the time-of-day profile: at most a tenth a reading, and a reading's share of this time. */
   seasonWeight: 0.1,
   seasonMs: 3_000_000,
 } as const

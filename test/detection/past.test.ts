@@ -10,7 +10,7 @@ function pastOf(blocks: readonly (readonly number[])[]): Float32Array {
   const { past } = newSeriesState()
   for (const block of blocks) {
     for (const value of block) remember(past, 2, value)
-    closeBlock(past)
+    closeBlock(past, 2)
   }
   return past
 }
@@ -70,7 +70,7 @@ describe('the past of a statistic', () => {
     expect(highOf(past, 2)).toBe(100)
     for (const value of [1, 2, 3]) {
       remember(past, 2, value)
-      closeBlock(past)
+      closeBlock(past, 2)
     }
     turnEpoch(past)
     expect(highOf(past, 2)).toBe(2)
