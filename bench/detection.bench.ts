@@ -1,12 +1,14 @@
-/** Quality and cost of detection: the public benchmark, a simulated plant with labelled faults, and CPU and memory a reading. */
+/** Quality and cost of detection: the public benchmark, signals of many shapes, a simulated plant with labelled faults, and CPU and memory a reading. */
 import { measureCost } from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
+import { measureOtherSignals } from './detection/other-signals.ts'
 import { measurePlant } from './detection/plant.ts'
 import { printHeader } from './measure.ts'
 
-const parts = (process.env.PARTS ?? 'cost,nab,plant').split(',')
+const parts = (process.env.PARTS ?? 'cost,nab,other,plant').split(',')
 
 printHeader('Detection')
 if (parts.includes('cost')) measureCost()
 if (parts.includes('nab')) await measureNab()
+if (parts.includes('other')) measureOtherSignals()
 if (parts.includes('plant')) measurePlant()
