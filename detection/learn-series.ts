@@ -108,9 +108,10 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) {
     if (timeMs - numbers[slot.firstTimeMs]! < settings.commissioningMs) return
     const [low, high] = [lowOf(past, statistic.level), highOf(past, statistic.level)]
-    // What has crept all the while, such as a counter, has no level yet.
+    // What has crept all the while, such as a counter, has no level yet: its average is near where it has come to, and behind the last readings.
     const edge = settings.driftEdge * (high - low)
-    if (level < low + edge || level > high - edge) return
+    const slow = numbers[slot.slow]!
+    if ((level < low + edge && slow < level) || (level > high - edge && slow > level)) return
     numbers[slot.driftLow] = low
     numbers[slot.driftHigh] = high
   }

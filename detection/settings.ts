@@ -65,7 +65,7 @@ export const settings = {
   driftTauMs: 24 * hourMs,
   commissioningMs: 7 * dayMs,
   driftMarginRanges: 0.25,
-  /** While the average is in this outer part of all that was seen, the series has no level that it could leave. */
+  /** While the average is in this outer part of all that was seen, and still on its way outwards, the series has no level that it could leave. */
   driftEdge: 0.2,
   /** A signal is missing after this long, so many of its intervals, and so many of the longest pauses it makes by itself. */
   missingMs: 30_000,

@@ -107,6 +107,19 @@ describe('what is usual for a machine', () => {
     const level: Signal = (second) => 20 + 5 * daily(second) + 0.3 * random.normal() + Math.max(0, second / dayS - 10)
     expect(alertsOf(level, 300, 21).length).toBeGreaterThan(0)
   })
+
+  test('a level that is mostly at the bottom of its range drifts, too', () => {
+    const random = randomOf('starts')
+    // Twenty for ten minutes when the machine starts in the morning, and ten otherwise, until it wears.
+    const starting: Signal = (second) =>
+      ((second % dayS) / 60 < 10 ? 20 : 10) + 0.1 * random.normal() - 0.5 * Math.max(0, second / dayS - 10)
+    const score = scoreSeries()
+    let driftedAt = Number.POSITIVE_INFINITY
+    for (let second = 0; second < 21 * dayS; second += 60)
+      if (score(startMs + second * 1000, starting(second)).judgement.detector === 'drift') driftedAt = Math.min(driftedAt, second / dayS)
+    expect(driftedAt).toBeGreaterThan(10)
+    expect(driftedAt).toBeLessThan(18)
+  })
 })
 
 describe('one thing is told once', () => {
