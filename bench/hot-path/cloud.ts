@@ -6,7 +6,10 @@
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -122,6 +125,14 @@ async function runPacks({ tables, functionsPid, port, ca, clients }: RunningClou
   return await runComparison({ load, pids: () => [functionsPid], isDone }, { perS, readingsPerMessage: readingsPerPack })
 }
 
+/** A service department that takes whatever it is sent: one that is away would cost the functions app more than it does in service. */
+async function serviceDepartment(): Promise<string> {
+  const server = http.createServer((request, response) => request.resume().once('end', () => response.writeHead(202).end('{}')))
+  server.listen(0, '127.0.0.1').unref()
+  await once(server, 'listening')
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+}
+
 /** The functions app by itself, beside the cloud that it works for. PROFILE names a folder for CPU profiles of its threads. */
 export async function startFunctions(target: string, { ca }: Connection): Promise<ChildProcess> {
   const profile = process.env.PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.env.PROFILE}`]
@@ -129,7 +140,7 @@ export async function startFunctions(target: string, { ca }: Connection): Promis
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
-      SERVICE_DEPARTMENT_URL: 'http://127.0.0.1:9/',
+      SERVICE_DEPARTMENT_URL: await serviceDepartment(),
       SERVICE_DEPARTMENT_SECRET: `whsec_${Buffer.from('a bench needs no secret').toString('base64')}`,
       OPERATOR_TOKEN: 'a bench needs no operator',
       NODE_EXTRA_CA_CERTS: ca!,

@@ -30,7 +30,7 @@ const log = plantLog({
   stepS: 5,
   startMs: Date.now() - 2 * 3_600_000,
   faults: [
-    { deviceId: 'replayed-pump', kind: 'level-shift', signal: 'flowM3PerH', onsetS: 1_500, rampS: 1, endS: 1_800 },
+    { deviceId: 'replayed-pump', kind: 'level-shift', signal: 'vibrationMmPerS', onsetS: 1_500, rampS: 1, endS: 1_800 },
     { deviceId: 'replayed-compressor', kind: 'spike', signal: 'motorCurrentA', onsetS: 2_000, rampS: 1, endS: 2_010 },
     { deviceId: 'replayed-oven', kind: 'stuck', signal: 'exhaustTemperatureC', onsetS: 2_200, rampS: 1, endS: 2_700 },
     { deviceId: 'replayed-motor', kind: 'unit-slip', signal: 'windingTemperatureC', onsetS: 3_000, rampS: 1, endS: 3_300 },
