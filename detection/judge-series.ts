@@ -135,7 +135,7 @@ function judgeNovelty(
       'season',
       statistic.season,
       seasonal,
-      Math.max(noise, numbers[slot.smallestStep]!),
+      noise,
       configuration.marginRanges * (1 + settings.levelMaturityMs / (seenMs - dayMs)),
       judgement,
       value,

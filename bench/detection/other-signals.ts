@@ -1,4 +1,5 @@
 /** False alerts and recall on signals that none of our machine models makes: nothing but values and times, as `millwright detect` has them. */
+import { standardDeviation } from 'simple-statistics'
 import { scoreSeries } from '../../detection/score-series.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import { printRow } from '../measure.ts'
@@ -16,7 +17,7 @@ const plans = [
   { everyS: 300, days: 14, machines: 4 },
 ]
 const faultReadings = 600
-/** What a signal's spread is taken from, and whether a reading differs enough to show. */
+/** What a signal's spread is taken from. */
 const spreadReadings = 2_000
 
 type Tally = { found: number; shown: number; readonly missed: Set<string> }
@@ -32,7 +33,7 @@ function alertsOf(signal: Signal, everyS: number, days: number): { first: number
   return alerts
 }
 
-/** Whether a fault that begins after some days is told, or whether it does not show: the values are those of a healthy signal. */
+/** Whether a fault that begins after some days is told; undefined when it does not show, as its values are those of the healthy signal. */
 function isFound(signal: Signal, fault: Fault, everyS: number, days: number, name: string): boolean | undefined {
   const score = scoreSeries()
   const random = randomOf(`${seed} ${name}`)
@@ -43,8 +44,7 @@ function isFound(signal: Signal, fault: Fault, everyS: number, days: number, nam
     if (healthy === undefined) continue
     if (second >= days * dayS) index++
     if (index === 0) {
-      const mean = recent.reduce((sum, value) => sum + value, 0) / recent.length
-      spread = Math.sqrt(recent.reduce((sum, value) => sum + (value - mean) ** 2, 0) / recent.length)
+      spread = standardDeviation(recent)
       last = recent.at(-1)!
     }
     const value = index < 0 ? healthy : fault(healthy, index, { spread, last, random })

@@ -1,5 +1,6 @@
 /** What a machine does by nature has a first time: it may be news once or twice, and not all day. */
 import { describe, expect, test } from 'vitest'
+import { shapes } from '../../bench/detection/signal-shapes.ts'
 import { scoreSeries } from '../../detection/score-series.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import type { Random } from '../../device-sim/random.ts'
@@ -58,6 +59,11 @@ describe('what is usual for a machine', () => {
     expect(alerts.length).toBeLessThanOrEqual(3)
   })
 
+  test.each(['b', 'c'])('shifts read every second are soon no news, either (seed %s)', (seed) => {
+    const alerts = alertsOf(shifts(randomOf(seed)), 1, 3)
+    expect(alerts.filter((second) => second >= dayS).length).toBeLessThanOrEqual(2)
+  })
+
   test('a shift that begins when it never did is news', () => {
     const random = randomOf('at night')
     const at = 3 * dayS + 2 * 3600
@@ -90,6 +96,13 @@ describe('what is usual for a machine', () => {
     }
     const alerts = alertsOf(door, everyS, 10)
     expect(alerts.filter((second) => second >= dayS)).toEqual([])
+  })
+
+  test('a value that is reached and kept for hours, such as a hundred percent, is not stuck', () => {
+    const humid = (machine: number) =>
+      alertsOf(shapes['humidity, saturated']!(randomOf(`scoreboard humidity, saturated 1 ${machine}`), 1) as Signal, 1, 3)
+    const later = [0, 1].flatMap((machine) => humid(machine).filter((second) => second >= dayS))
+    expect(later.length).toBeLessThanOrEqual(2)
   })
 
   test('one hundredth that comes now and then is nothing', () => {
