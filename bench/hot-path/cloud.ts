@@ -32,7 +32,7 @@ import type { PackedLoadArguments } from './packed-load.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const main = join(root, 'dist/cli/main.mjs')
-const warmUpS = 10
+const warmUpS = Number(process.env.WARM ?? 10)
 const measuredS = 20
 const drainS = 60
 const readingsPerPack = 24

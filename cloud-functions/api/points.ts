@@ -1,7 +1,7 @@
 /** Any span of a signal as at most a thousand points, from the coarsest rollups that are fine enough. */
 import type { Points } from '../../contract/api.ts'
 import { quantile } from '../hot-path/digest.ts'
-import { readingsOf, segmentLimits } from '../hot-path/open-segment.ts'
+import { segmentLimits } from '../hot-path/open-segment.ts'
 import type { Segment } from '../hot-path/open-segment.ts'
 import { minutesOf } from '../hot-path/roll-up.ts'
 import { bucketize, coarsen, resolutions } from '../hot-path/bucket.ts'
@@ -42,10 +42,15 @@ async function fromReadings(
 ): Promise<Bucket[]> {
   // Segments are keyed by hub time. A recording's event times lie elsewhere, so a span of the past is searched up to now.
   const segments = await readSegments(tables, deviceId, { fromMs, toMs: Math.max(toMs, lastSeenMs) }, segmentLimits.spanMsMax)
-  const readings = [...segments, ...(tail ? [tail] : [])].flatMap(({ series }) => {
-    const columns = series.get(signal)
-    return columns ? [...readingsOf(columns)].filter(({ timeMs }) => timeMs >= fromMs && timeMs < toMs) : []
-  })
+  const readings = { timesMs: [] as number[], values: [] as number[] }
+  for (const { series } of [...segments, ...(tail ? [tail] : [])]) {
+    const { timesMs, values } = series.get(signal) ?? { timesMs: [], values: [] }
+    for (const [index, timeMs] of timesMs.entries()) {
+      if (timeMs < fromMs || timeMs >= toMs) continue
+      readings.timesMs.push(timeMs)
+      readings.values.push(values[index]!)
+    }
+  }
   return bucketize(readings, widthMs)
 }
 

@@ -28,9 +28,9 @@ export function bucketOf(startMs: number, values: readonly number[]): Bucket {
   let m2 = 0
   let min = Number.POSITIVE_INFINITY
   let max = Number.NEGATIVE_INFINITY
-  for (const [index, given] of values.entries()) {
+  for (let index = 0; index < values.length; index++) {
     // -0 is 0: a mean has no such sign, and what was stored must come back as it was.
-    const value = given + 0
+    const value = values[index]! + 0
     const deviation = value - mean
     mean += deviation / (index + 1)
     m2 += deviation * (value - mean)
@@ -74,16 +74,24 @@ export function mergeBuckets(startMs: number, buckets: readonly Bucket[]): Bucke
   }
 }
 
-/** Buckets of readings in any order. */
-export function bucketize(readings: Iterable<{ readonly timeMs: number; readonly value: number }>, widthMs: number): Bucket[] {
+/** Readings as columns, in any order. */
+export type ReadingColumns = { readonly timesMs: readonly number[]; readonly values: readonly number[] }
+
+export function bucketize({ timesMs, values }: ReadingColumns, widthMs: number): Bucket[] {
   const groups = new Map<number, number[]>()
-  for (const { timeMs, value } of readings) {
-    const startMs = Math.floor(timeMs / widthMs) * widthMs
-    const group = groups.get(startMs)
-    if (group) group.push(value)
-    else groups.set(startMs, [value])
+  let startMs = Number.NaN
+  let group: number[] = []
+  for (let i = 0; i < values.length; i++) {
+    const ownStartMs = Math.floor(timesMs[i]! / widthMs) * widthMs
+    // Most readings fall where the one before them fell.
+    if (ownStartMs !== startMs) {
+      startMs = ownStartMs
+      group = groups.get(startMs) ?? []
+      groups.set(startMs, group)
+    }
+    group.push(values[i]!)
   }
-  return [...groups].sort(([a], [b]) => a - b).map(([startMs, values]) => bucketOf(startMs, values))
+  return [...groups].sort(([a], [b]) => a - b).map(([bucketMs, own]) => bucketOf(bucketMs, own))
 }
 
 /** Merges buckets that fall into the same wider bucket. */

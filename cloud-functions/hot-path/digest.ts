@@ -12,42 +12,56 @@ export function emptyDigest(): Digest {
 
 /** A digest of values, each counted once. */
 export function digestOf(values: readonly number[]): Digest {
-  return compressed([...values].sort((a, b) => a - b).map((mean) => ({ mean, count: 1 })))
+  return compressed(Float64Array.from(values).sort(), undefined)
 }
 
 export function mergeDigests(digests: readonly Digest[]): Digest {
   const centroids = digests.flatMap(({ means, counts }) => means.map((mean, index) => ({ mean, count: counts[index]! })))
-  return compressed(centroids.sort((a, b) => a.mean - b.mean))
+  centroids.sort((a, b) => a.mean - b.mean)
+  return compressed(
+    Float64Array.from(centroids, ({ mean }) => mean),
+    Float64Array.from(centroids, ({ count }) => count),
+  )
 }
 
-function compressed(centroids: readonly { mean: number; count: number }[]): Digest {
+/** @param means ascending @param counts how many values each stands for; one each when not given */
+function compressed(means: Float64Array, counts: Float64Array | undefined): Digest {
   const digest = emptyDigest()
-  if (centroids.length <= centroidsMax) {
-    for (const { mean, count } of centroids) push(digest, mean, count)
+  const countOf = (index: number) => counts?.[index] ?? 1
+  if (means.length <= centroidsMax) {
+    for (const [index, mean] of means.entries()) push(digest, mean, countOf(index))
     return digest
   }
-  const total = centroids.reduce((sum, { count }) => sum + count, 0)
+  const total = counts?.reduce((sum, count) => sum + count, 0) ?? means.length
   let before = 0
-  let mean = centroids[0]!.mean
-  let count = centroids[0]!.count
-  for (const next of centroids.slice(1)) {
-    if (scale((before + count + next.count) / total) - scale(before / total) <= 1) {
-      count += next.count
-      mean += ((next.mean - mean) * next.count) / count
+  let upTo = centroidEnd(0) * total
+  let mean = means[0]!
+  let count = countOf(0)
+  for (let index = 1; index < means.length; index++) {
+    const nextMean = means[index]!
+    const nextCount = countOf(index)
+    if (before + count + nextCount <= upTo) {
+      count += nextCount
+      mean += ((nextMean - mean) * nextCount) / count
       continue
     }
     push(digest, mean, count)
     before += count
-    mean = next.mean
-    count = next.count
+    upTo = centroidEnd(before / total) * total
+    mean = nextMean
+    count = nextCount
   }
   push(digest, mean, count)
   return digest
 }
 
-/** The scale function k1: a centroid spans one unit of it at most, so those at the ends are small. */
-function scale(quantile: number): number {
-  return (centroidsMax / (2 * Math.PI)) * Math.asin(2 * Math.min(1, Math.max(0, quantile)) - 1)
+/**
+ * Up to which quantile a centroid that begins at one may reach: a unit of the scale function k1, centroids / 2π · asin(2q − 1),
+ * so those at the ends are small.
+ */
+function centroidEnd(quantile: number): number {
+  const angle = Math.asin(2 * Math.min(1, quantile) - 1) + (2 * Math.PI) / centroidsMax
+  return angle >= Math.PI / 2 ? 1 : (Math.sin(angle) + 1) / 2
 }
 
 function push(digest: Digest, mean: number, count: number): void {

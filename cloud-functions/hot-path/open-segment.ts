@@ -7,7 +7,8 @@ import type { FilteredSummary } from '../../contract/telemetry/telemetry.ts'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
 
 export const segmentLimits = {
-  readingsMax: 2_000,
+  /** Some kilobytes: each row costs a few requests, and what is open is written again and again for pages to see. */
+  readingsMax: 8_000,
   /** Hub time a segment may span. */
   spanMsMax: 600_000,
 } as const
@@ -60,10 +61,6 @@ function seriesOf(segment: Segment, signal: string): SegmentSeries {
   let series = segment.series.get(signal)
   if (!series) segment.series.set(signal, (series = { signal, timesMs: [], seqs: [], values: [], filtered: [] }))
   return series
-}
-
-export function* readingsOf({ timesMs, values }: SegmentSeries): Generator<{ readonly timeMs: number; readonly value: number }> {
-  for (let i = 0; i < values.length; i++) yield { timeMs: timesMs[i]!, value: values[i]! }
 }
 
 export function encodeSegment(segment: Segment): Uint8Array {

@@ -5,7 +5,6 @@
  */
 import { bucketize, bucketOfSummary, coarsen, mergeBuckets, resolutions } from './bucket.ts'
 import type { Bucket, Buckets, Resolution } from './bucket.ts'
-import { readingsOf } from './open-segment.ts'
 import type { Segment, SegmentSeries } from './open-segment.ts'
 
 /** What is not over yet, and up to when everything is. Plain data but for the maps. */
@@ -52,7 +51,7 @@ export function rollUp(open: OpenRollups, segment: Segment): Rollup[] {
 export function minutesOf(series: SegmentSeries): Bucket[] {
   const width = resolutions['1m']
   const summaries = series.filtered.map((summary) => bucketOfSummary(floorTo(summary.lastTimeMs, width), summary))
-  return coarsen([...bucketize(readingsOf(series), width), ...summaries], width)
+  return coarsen([...bucketize(series, width), ...summaries], width)
 }
 
 function floorTo(timeMs: number, widthMs: number): number {

@@ -73,11 +73,8 @@ export async function writeEffects(tables: Tables, partitionId: string, effects:
   for (const { deviceId, segment, rollups } of effects.closedSegments) {
     const part = `${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
     const rowKey = `${timeKey(segment.openedMs)}-${part}`
-    await tables.readings.upsertEntity(
-      { partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) },
-      'Replace',
-    )
-    await writeRollups(tables, deviceId, part, rollups)
+    const row = { partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) }
+    await Promise.all([tables.readings.upsertEntity(row, 'Replace'), writeRollups(tables, deviceId, part, rollups)])
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
 }
