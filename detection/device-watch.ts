@@ -51,7 +51,7 @@ export function watchReading(
   signal.bootId = reading.bootId
   signal.seq = reading.seq
   if (judgement.isGap && signal.phase.kind === 'pending') signal.phase = quiet
-  const limit = model && crossedLimit(model, reading.signal, value)
+  const limit = crossedLimit(traits, value)
   let events: DetectedEvent[] = nothing
   // Most readings are normal readings of quiet signals: they go no further.
   if (limit || judgement.severity >= episodeSettings.normalBelow || signal.phase.kind !== 'quiet') {
@@ -76,13 +76,8 @@ function watchMoment(
   watch.relation ??= relationFor(watch, model)
   const { relation, signals } = watch
   if (!relation) return nothing
-  let index = 0
-  for (const signal of signals.values()) {
-    if (signal === arrived) break
-    index++
-  }
   const { numbers } = arrived.state
-  if (!renew(relation, index, numbers[slot.lastValue]!, timeMs, numbers[slot.intervalMs]! / 2)) return nothing
+  if (!renew(relation, arrived.index, numbers[slot.lastValue]!, timeMs, numbers[slot.intervalMs]! / 2)) return nothing
   judgeMoment(relation, moment, watch.configuration)
   let events = nothing
   if (moment.severity >= 1) {

@@ -1,6 +1,6 @@
 /** Alerts of an edge module join the cloud's own: one incident, whoever saw it first. */
 import type { DetectedEvent } from '../contract/alert.ts'
-import { newSignalWatch, otherEpisodeIsOpen } from './watch-state.ts'
+import { addSignal, otherEpisodeIsOpen } from './watch-state.ts'
 import type { DeviceWatch } from './watch-state.ts'
 import { quiet, rememberEnded } from './episode.ts'
 
@@ -9,15 +9,15 @@ import { quiet, rememberEnded } from './episode.ts'
  * here already only escalates, and what the edge opened is open here, too.
  */
 export function watchEdgeEvent(watch: DeviceWatch, event: DetectedEvent, signalName: string): DetectedEvent[] {
-  let signal = watch.signals.get(signalName)
-  if (!signal) watch.signals.set(signalName, (signal = newSignalWatch(signalName)))
-  const { phase } = signal
+  const known = watch.signals.get(signalName)
   if (event.kind === 'returned') {
-    if (phase.kind !== 'active' || phase.alertId !== event.alertId) return []
-    signal.phase = quiet
+    if (known?.phase.kind !== 'active' || known.phase.alertId !== event.alertId) return []
+    known.phase = quiet
     rememberEnded(watch.endedEdgeAlerts, event.alertId)
     return [event]
   }
+  const signal = known ?? addSignal(watch, signalName)
+  const { phase } = signal
   const { condition, priority, evidence, atMs } = event
   const isLimit = condition !== 'unusual'
   if (phase.kind === 'active') {

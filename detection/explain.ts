@@ -33,7 +33,7 @@ export function recompute(evidence: Evidence, signal: string, model: DeviceModel
   if (evidence.before === '' && detector !== 'silence') return undefined
   switch (detector) {
     case 'hard-limit': {
-      const limit = model && crossedLimit(model, signal, observed)
+      const limit = crossedLimit(traitsOf(model, signal), observed)
       return limit && { detector, severity: judgedAgain(evidence, signal, model).severity, ...limitRange(limit, observed) }
     }
     case 'relation': {

@@ -1,5 +1,6 @@
 /** What a series is by its device's model, and what is thought of one of its readings. */
 import type { DetectorName } from '../contract/alert.ts'
+import type { LimitAlarm } from '../contract/device-model.ts'
 import type { DetectionConfiguration } from './configuration.ts'
 
 export type SeriesTraits = {
@@ -16,6 +17,8 @@ export type SeriesTraits = {
   readonly configuration: DetectionConfiguration
   /** What the signal cannot or must not exceed, in its unit a second. */
   readonly ratePerSMax: number | undefined
+  /** The worst first. */
+  readonly limits: readonly LimitAlarm[]
 }
 
 /** What is thought of one reading. One object is used again and again: nothing is allocated for a reading. */

@@ -9,5 +9,6 @@ export const plainTraits: SeriesTraits = {
   hasModes: false,
   isThinned: false,
   ratePerSMax: undefined,
+  limits: [],
   configuration: standardConfiguration,
 }

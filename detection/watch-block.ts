@@ -22,24 +22,29 @@ export function watchBlock(watch: DeviceWatch, series: readonly Series[], contex
   for (const columns of series) if (isFilteredFirst(columns)) calm(watch, columns, context, events)
   // Column by column the signals' moments would come one after the other: they are watched as they happened.
   const next = series.map(() => 0)
+  // Used again for every reading of the block.
+  const reading = { signal: '', bootId, seq: 0, timeMs: 0, value: 0 }
   let newestMs = Number.NEGATIVE_INFINITY
   for (;;) {
     let earliest = -1
     let earliestMs = Number.POSITIVE_INFINITY
     for (let i = 0; i < series.length; i++) {
-      const timeMs = series[i]!.timesMs[next[i]!]
-      if (timeMs !== undefined && timeMs < earliestMs) {
-        earliestMs = timeMs
-        earliest = i
-      }
+      const { timesMs } = series[i]!
+      const at = next[i]!
+      if (at >= timesMs.length || timesMs[at]! >= earliestMs) continue
+      earliestMs = timesMs[at]!
+      earliest = i
     }
     if (earliest < 0) break
     const { signal, seqs, values } = series[earliest]!
     const at = next[earliest]!++
-    const seq = seqs[at]!
-    if (seq <= afterSeq) continue
+    reading.seq = seqs[at]!
+    if (reading.seq <= afterSeq) continue
     newestMs = Math.max(newestMs, earliestMs)
-    const found = watchReading(watch, { signal, bootId, seq, timeMs: earliestMs, value: values[at]! }, model, nowMs, isJudged)
+    reading.signal = signal
+    reading.timeMs = earliestMs
+    reading.value = values[at]!
+    const found = watchReading(watch, reading, model, nowMs, isJudged)
     if (found.length > 0) events.push(...found)
   }
   for (const columns of series) if (!isFilteredFirst(columns)) calm(watch, columns, context, events)

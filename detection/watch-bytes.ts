@@ -78,10 +78,10 @@ export function readWatch(reader: ByteReader, deviceId: string): DeviceWatch {
   if (version !== watchBytesVersion) throw new RangeError(`a watch of version ${version}, this program reads ${watchBytesVersion}`)
   const { modelId, isThinned, endedEdgeAlerts, hasRelation, signals } = StoredWatch.parse(JSON.parse(reader.text()))
   const watch: DeviceWatch = { ...newDeviceWatch(deviceId, { isThinned }), modelId, endedEdgeAlerts }
-  for (const stored of signals) {
+  for (const [index, stored] of signals.entries()) {
     const state = seriesStateFrom(reader.take(seriesStateBytes))
     const recent = reader.float64Array(recentLength)
-    watch.signals.set(stored.signal, { ...stored, state, recent, traits: undefined })
+    watch.signals.set(stored.signal, { ...stored, index, state, recent, traits: undefined })
   }
   if (hasRelation) watch.relation = reader.float64Array(relationLength(signals.length))
   return watch

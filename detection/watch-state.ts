@@ -13,6 +13,8 @@ import type { SeriesState } from './series-state.ts'
 
 export type SignalWatch = {
   readonly signal: string
+  /** Its place among the signals of its device. */
+  readonly index: number
   readonly state: SeriesState
   readonly recent: Float64Array
   phase: Phase
@@ -46,9 +48,11 @@ export function newDeviceWatch(
   return { deviceId, isThinned, configuration, modelId: '', signals: new Map(), relation: undefined, endedEdgeAlerts: [] }
 }
 
-export function newSignalWatch(signal: string): SignalWatch {
-  return {
+/** Adds a signal that is new: what is known of all signals together begins again with it. */
+export function addSignal(watch: DeviceWatch, signal: string): SignalWatch {
+  const added: SignalWatch = {
     signal,
+    index: watch.signals.size,
     state: newSeriesState(),
     recent: newRecent(),
     phase: quiet,
@@ -57,6 +61,9 @@ export function newSignalWatch(signal: string): SignalWatch {
     seq: 0,
     traits: undefined,
   }
+  watch.signals.set(signal, added)
+  watch.relation = undefined
+  return added
 }
 
 export function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | undefined): SignalWatch {
@@ -66,11 +73,7 @@ export function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | 
     watch.relation = undefined
     for (const signal of watch.signals.values()) signal.traits = undefined
   }
-  let signal = watch.signals.get(name)
-  if (!signal) {
-    watch.signals.set(name, (signal = newSignalWatch(name)))
-    watch.relation = undefined
-  }
+  const signal = watch.signals.get(name) ?? addSignal(watch, name)
   signal.traits ??= traitsOf(model, name, watch)
   return signal
 }
@@ -90,14 +93,12 @@ export function traitsOf(
     isThinned,
     configuration,
     ratePerSMax: isThinned ? undefined : known?.ratePerSMax,
+    limits: model?.alarms.filter((alarm): alarm is LimitAlarm => alarm.condition !== 'unusual' && alarm.signal === signal) ?? [],
   }
 }
 
-export function crossedLimit(model: DeviceModel, signal: string, value: number): LimitAlarm | undefined {
-  for (const alarm of model.alarms) {
-    if (alarm.condition === 'unusual' || alarm.signal !== signal) continue
-    if (alarm.direction === 'above' ? value > alarm.limit : value < alarm.limit) return alarm
-  }
+export function crossedLimit({ limits }: SeriesTraits, value: number): LimitAlarm | undefined {
+  for (const alarm of limits) if (alarm.direction === 'above' ? value > alarm.limit : value < alarm.limit) return alarm
   return undefined
 }
 

@@ -79,19 +79,16 @@ export type ReadingColumns = { readonly timesMs: readonly number[]; readonly val
 
 export function bucketize({ timesMs, values }: ReadingColumns, widthMs: number): Bucket[] {
   const groups = new Map<number, number[]>()
-  let startMs = Number.NaN
-  let group: number[] = []
-  for (let i = 0; i < values.length; i++) {
-    const ownStartMs = Math.floor(timesMs[i]! / widthMs) * widthMs
+  for (let from = 0, to = 0; from < values.length; from = to) {
+    const startMs = Math.floor(timesMs[from]! / widthMs) * widthMs
     // Most readings fall where the one before them fell.
-    if (ownStartMs !== startMs) {
-      startMs = ownStartMs
-      group = groups.get(startMs) ?? []
-      groups.set(startMs, group)
-    }
-    group.push(values[i]!)
+    do to++
+    while (to < values.length && timesMs[to]! >= startMs && timesMs[to]! < startMs + widthMs)
+    const known = groups.get(startMs)
+    if (!known) groups.set(startMs, values.slice(from, to))
+    else for (let index = from; index < to; index++) known.push(values[index]!)
   }
-  return [...groups].sort(([a], [b]) => a - b).map(([bucketMs, own]) => bucketOf(bucketMs, own))
+  return [...groups].sort(([a], [b]) => a - b).map(([startMs, group]) => bucketOf(startMs, group))
 }
 
 /** Merges buckets that fall into the same wider bucket. */

@@ -12,16 +12,25 @@ export function emptyDigest(): Digest {
 
 /** A digest of values, each counted once. */
 export function digestOf(values: readonly number[]): Digest {
-  return compressed(Float64Array.from(values).sort(), undefined)
+  return compressed(new Float64Array(values).sort(), undefined)
 }
 
 export function mergeDigests(digests: readonly Digest[]): Digest {
-  const centroids = digests.flatMap(({ means, counts }) => means.map((mean, index) => ({ mean, count: counts[index]! })))
-  centroids.sort((a, b) => a.mean - b.mean)
-  return compressed(
-    Float64Array.from(centroids, ({ mean }) => mean),
-    Float64Array.from(centroids, ({ count }) => count),
-  )
+  const centroids = digests.reduce((sum, { means }) => sum + means.length, 0)
+  const means = new Float64Array(centroids)
+  const counts = new Float64Array(centroids)
+  let merged = 0
+  for (const digest of digests) {
+    // Each is in order: from the end, the larger of both takes the last place that is free.
+    let [mine, theirs] = [merged - 1, digest.means.length - 1]
+    merged += digest.means.length
+    for (let at = merged - 1; theirs >= 0; at--) {
+      const isMine = mine >= 0 && means[mine]! > digest.means[theirs]!
+      means[at] = isMine ? means[mine]! : digest.means[theirs]!
+      counts[at] = isMine ? counts[mine--]! : digest.counts[theirs--]!
+    }
+  }
+  return compressed(means, counts)
 }
 
 /** @param means ascending @param counts how many values each stands for; one each when not given */
@@ -29,7 +38,7 @@ function compressed(means: Float64Array, counts: Float64Array | undefined): Dige
   const digest = emptyDigest()
   const countOf = (index: number) => counts?.[index] ?? 1
   if (means.length <= centroidsMax) {
-    for (const [index, mean] of means.entries()) push(digest, mean, countOf(index))
+    for (let index = 0; index < means.length; index++) push(digest, means[index]!, countOf(index))
     return digest
   }
   const total = counts?.reduce((sum, count) => sum + count, 0) ?? means.length

@@ -5,7 +5,15 @@ import { digestOf, mergeDigests, quantile } from '../../cloud-functions/hot-path
 import { addFiltered, addReading, openSegment } from '../../cloud-functions/hot-path/open-segment.ts'
 import { newOpenRollups, rollUp } from '../../cloud-functions/hot-path/roll-up.ts'
 import type { Rollup } from '../../cloud-functions/hot-path/roll-up.ts'
-import { bucketOf, coarsen, decodeBuckets, encodeBuckets, mergeBuckets, resolutions } from '../../cloud-functions/hot-path/bucket.ts'
+import {
+  bucketize,
+  bucketOf,
+  coarsen,
+  decodeBuckets,
+  encodeBuckets,
+  mergeBuckets,
+  resolutions,
+} from '../../cloud-functions/hot-path/bucket.ts'
 import type { Bucket } from '../../cloud-functions/hot-path/bucket.ts'
 import { randomOf } from '../../device-sim/random.ts'
 
@@ -25,6 +33,23 @@ describe('a bucket', () => {
         expect(merged.mean).toBeCloseTo(mean(all), 4)
         expect(Math.sqrt(merged.m2 / merged.count)).toBeCloseTo(standardDeviation(all), 2)
         expect(merged.digest.counts.reduce((sum, count) => sum + count, 0)).toBe(all.length)
+      }),
+    )
+  })
+
+  test('takes the readings of its span, in whatever order they come', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(600_000), fc.integer({ min: -50, max: 50 })), { maxLength: 60 }), (readings) => {
+        const columns = { timesMs: readings.map(([timeMs]) => startMs + timeMs), values: readings.map(([, value]) => value) }
+        const minuteOf = (timeMs: number) => startMs + Math.floor(timeMs / 60_000) * 60_000
+        const buckets = bucketize(columns, 60_000)
+        const minutes = new Set(readings.map(([timeMs]) => minuteOf(timeMs)))
+        expect(buckets.map((bucket) => bucket.startMs)).toEqual([...minutes].toSorted((a, b) => a - b))
+        for (const bucket of buckets) {
+          const own = readings.flatMap(([timeMs, value]) => (minuteOf(timeMs) === bucket.startMs ? [value] : []))
+          expect(bucket.count).toBe(own.length)
+          expect(bucket.mean).toBeCloseTo(mean(own), 9)
+        }
       }),
     )
   })

@@ -7,7 +7,9 @@ import { watchFiltered, watchReading, watchSilence } from '../../detection/devic
 import { newDeviceWatch, signalCondition } from '../../detection/watch-state.ts'
 import type { DeviceWatch } from '../../detection/watch-state.ts'
 import { isCoolingDown } from '../../detection/episode.ts'
+import { watchEdgeEvent } from '../../detection/edge-incidents.ts'
 import { isReproduced, recompute } from '../../detection/explain.ts'
+import { relationLength } from '../../detection/relation.ts'
 import { settings } from '../../detection/settings.ts'
 import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
@@ -249,6 +251,22 @@ describe('the signals of a machine together', () => {
   })
 
   test('a healthy machine raises nothing', () => expect(machine(undefined, 7200).events).toEqual([]))
+
+  test('are related anew when the edge tells of one that was never read here', () => {
+    const { watch, events } = machine(
+      [{ deviceId: 'pump-1', kind: 'level-shift', signal: 'flowM3PerH', onsetS: 1000, rampS: 1, endS: 1300 }],
+      1010,
+    )
+    const [raised] = events
+    expect(watch.relation).toBeDefined()
+    expect(watchEdgeEvent(watch, { ...raised!, kind: 'returned', why: 'normal-again' }, 'oilTemperatureC')).toEqual([])
+    expect(watch.signals.size).toBe(5)
+    watchEdgeEvent(watch, raised!, 'oilTemperatureC')
+    for (let second = 1011; second < 1060; second++)
+      for (const signal of watch.signals.keys())
+        watchReading(watch, { signal, bootId: 'b', seq: second, timeMs: startMs + second * 1000, value: second % 7 }, pump, startMs)
+    expect(watch.relation).toHaveLength(relationLength(6))
+  })
 })
 
 describe('a watch', () => {
