@@ -5,7 +5,7 @@ import type { LoadAlerts, LoadArguments, LoadResult } from './load.ts'
 
 export const devices = 200
 export const deviceIdOf = (index: number) => `dev-${String(index).padStart(5, '0')}`
-const warmUpS = 8
+const warmUpS = 30
 const measuredS = 15
 const drainSMax = 120
 

@@ -1,6 +1,8 @@
 /**
  * Queues on disk between a publish and its destination. A publish is acknowledged when it is in the log; a queue moves
  * on when the destination has acknowledged. Queues of one endpoint are drained by priority; order within one is kept.
+ * A message that nothing waits before goes on while it is written: its sender waits for the disk, its receiver, who may
+ * have an alert to raise, does not. What a crash takes from the disk then was never acknowledged and comes again.
  */
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -20,6 +22,8 @@ const windowMessages = { module: 256, upstream: 32 } as const
  * more. A few messages, an alert's device among them, wait for next to nothing.
  */
 const gatherMs = (lastCount: number) => (lastCount < 4 ? 0 : Math.min(8, 0.3 * lastCount))
+/** Messages that go on while they are written wait for each other so long: a packet for each would cost their receiver more. */
+const gatherFreshMs = (lastCount: number) => Math.min(2, 0.3 * lastCount)
 /** How often positions are written: what a crash delivers twice at most. */
 const positionEveryMs = 100
 
@@ -28,7 +32,7 @@ const StoredQueue = z.object({ partition: z.number(), next: z.number() })
 /** Where messages of an endpoint go. Rejects when it cannot be reached: the message stays and is tried again. */
 export type Deliver = (message: EdgeMessage) => Promise<void>
 
-type Queue = { readonly name: string; readonly partition: number; next: number; savedNext: number }
+type Queue = { readonly name: string; readonly partition: number; next: number; savedNext: number; pump?: EndpointPump | undefined }
 
 export class StoreAndForward {
   readonly #log: CommitLog
@@ -45,7 +49,12 @@ export class StoreAndForward {
     this.#log = log
     this.#positions = positions
     this.#nowMs = nowMs
-    for (const [name, { partition, next }] of positions.entries()) this.#queues.set(name, { name, partition, next, savedNext: next })
+    for (const [name, stored] of positions.entries()) {
+      const { partition } = stored
+      // What was delivered while it was written, and then not written, comes again under the same number.
+      const next = Math.min(stored.next, log.info(partition).endSequence)
+      this.#queues.set(name, { name, partition, next, savedNext: next })
+    }
     this.#saving = setInterval(() => void this.#savePositions(), positionEveryMs)
     this.#saving.unref()
   }
@@ -73,8 +82,15 @@ export class StoreAndForward {
     const [name = ''] = queueNames
     const only = queueNames.length === 1 ? this.#queues.get(name) : undefined
     // Messages that become durable together share one promise, and then one acknowledgement.
-    if (only) return this.#log.append(only.partition, () => bytes)
-    return Promise.all(queueNames.map(async (each) => this.#log.append((await this.#queue(each)).partition, () => bytes))).then(() => {})
+    if (only) return this.#appendTo(only, bytes, message)
+    return Promise.all(queueNames.map(async (each) => this.#appendTo(await this.#queue(each), bytes, message))).then(() => {})
+  }
+
+  #appendTo({ partition, pump }: Queue, bytes: Buffer, message: EdgeMessage): Promise<void> {
+    return this.#log.append(partition, ({ sequenceNumber }) => {
+      pump?.offer(partition, sequenceNumber, message)
+      return bytes
+    })
   }
 
   async #queue(name: string): Promise<Queue> {
@@ -102,10 +118,9 @@ export class StoreAndForward {
     this.detach(endpoint)
     const queues = await Promise.all(queueNames.map((name) => this.#queue(name)))
     const window = endpoint === '$upstream' ? windowMessages.upstream : windowMessages.module
-    this.#pumps.set(
-      endpoint,
-      new EndpointPump(this.#log, queues, deliver, { nowMs: this.#nowMs, window, onExpired: () => this.expiredCount++ }),
-    )
+    const pump = new EndpointPump(this.#log, queues, deliver, { nowMs: this.#nowMs, window, onExpired: () => this.expiredCount++ })
+    this.#pumps.set(endpoint, pump)
+    for (const queue of queues) queue.pump = pump
   }
 
   detach(endpoint: string): void {
@@ -115,10 +130,7 @@ export class StoreAndForward {
 
   backlog(): Record<string, number> {
     return Object.fromEntries(
-      [...this.#queues.values()].map(({ name, partition, next }) => [
-        name,
-        (this.#log.info(partition).last?.sequenceNumber ?? -1) + 1 - next,
-      ]),
+      [...this.#queues.values()].map(({ name, partition, next }) => [name, Math.max(0, this.#log.info(partition).endSequence - next)]),
     )
   }
 
@@ -142,12 +154,13 @@ export class StoreAndForward {
 
 type PumpOptions = { readonly nowMs: () => number; readonly window: number; readonly onExpired: () => void }
 
-/** Keeps a window of messages under way to one endpoint and moves each queue on behind the acknowledgements. */
 /** What is under way of one queue, the oldest first. */
 type Lane = {
   readonly queue: Queue
   /** To be sent next. */ sent: number
   readonly underWay: { readonly sequenceNumber: number; isDone: boolean }[]
+  /** Not on the disk yet. */
+  readonly fresh: { readonly sequenceNumber: number; readonly message: EdgeMessage }[]
 }
 
 /**
@@ -161,12 +174,14 @@ class EndpointPump {
   readonly #options: PumpOptions
   readonly #unsubscribe: (() => void)[]
   #underWay = 0
+  #isGathering = false
+  #lastFreshCount = 0
   #isRunning = false
   #isStopped = false
 
   constructor(log: CommitLog, queues: readonly Queue[], deliver: Deliver, options: PumpOptions) {
     this.#log = log
-    this.#lanes = queues.map((queue) => ({ queue, sent: queue.next, underWay: [] }))
+    this.#lanes = queues.map((queue) => ({ queue, sent: queue.next, underWay: [], fresh: [] }))
     this.#deliver = deliver
     this.#options = options
     this.#unsubscribe = queues.map(({ partition }) => log.subscribe(partition, () => this.#run()))
@@ -177,6 +192,28 @@ class EndpointPump {
   stop(): void {
     this.#isStopped = true
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+  }
+
+  /** Takes a message that is about to be written. Unless it goes now, it comes from the log. */
+  offer(partition: number, sequenceNumber: number, message: EdgeMessage): void {
+    if (this.#isStopped) return
+    this.#lanes.find(({ queue }) => queue.partition === partition)?.fresh.push({ sequenceNumber, message })
+    if (this.#isGathering) return
+    this.#isGathering = true
+    const waitMs = gatherFreshMs(this.#lastFreshCount)
+    if (waitMs < 1) setImmediate(() => this.#sendFresh())
+    else setTimeout(() => this.#sendFresh(), waitMs)
+  }
+
+  #sendFresh(): void {
+    this.#isGathering = false
+    this.#lastFreshCount = 0
+    for (const lane of this.#lanes)
+      for (const { sequenceNumber, message } of lane.fresh.splice(0)) {
+        this.#lastFreshCount++
+        const isNext = sequenceNumber === lane.sent && this.#underWay < this.#options.window && !this.#nextLane()
+        if (isNext && !this.#isStopped) this.#send(lane, sequenceNumber, message)
+      }
   }
 
   #run(): void {
@@ -193,7 +230,7 @@ class EndpointPump {
   /** Where the most urgent message waits, if the window has room for it. */
   #nextLane(): Lane | undefined {
     if (this.#isStopped || this.#underWay >= this.#options.window) return undefined
-    return this.#lanes.find(({ queue, sent }) => (this.#log.info(queue.partition).last?.sequenceNumber ?? -1) >= sent)
+    return this.#lanes.find(({ queue, sent }) => this.#log.info(queue.partition).endSequence > sent)
   }
 
   async #fill(): Promise<void> {
@@ -201,16 +238,16 @@ class EndpointPump {
       const count = this.#options.window - this.#underWay
       const records = await this.#log.read(lane.queue.partition, lane.sent, { count, bytes: 1024 * 1024 })
       if (this.#isStopped) return
-      for (const { sequenceNumber, payload } of records) this.#send(lane, sequenceNumber, payload)
+      for (const { sequenceNumber, payload } of records) this.#send(lane, sequenceNumber, decodeEdgeMessage(payload))
     }
   }
 
-  #send(lane: Lane, sequenceNumber: number, payload: Buffer): void {
+  #send(lane: Lane, sequenceNumber: number, content: EdgeMessage): void {
     const message = { sequenceNumber, isDone: false }
     lane.sent = sequenceNumber + 1
     lane.underWay.push(message)
     this.#underWay++
-    this.#deliverUnlessExpired(decodeEdgeMessage(payload)).then(
+    this.#deliverUnlessExpired(content).then(
       () => {
         message.isDone = true
         this.#underWay--

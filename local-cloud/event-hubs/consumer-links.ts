@@ -198,10 +198,10 @@ function startSequence({ log }: EventHub, partition: number, selector: string): 
   if (!match) return undefined
   const [, kind, operator, value = ''] = match
   const inclusive = operator === '>='
-  const { beginSequence, last } = log.info(partition)
+  const { beginSequence, endSequence } = log.info(partition)
   if (kind === 'offset') {
     if (value === '-1') return beginSequence
-    if (value === '@latest') return (last?.sequenceNumber ?? beginSequence - 1) + 1
+    if (value === '@latest') return endSequence
     return log.sequenceAtOffset(partition, Number(value), { inclusive })
   }
   if (kind === 'sequence-number') return Number(value) + (inclusive ? 0 : 1)
@@ -210,10 +210,10 @@ function startSequence({ log }: EventHub, partition: number, selector: string): 
 
 /** Delivery annotations that tell a reader how far behind it is. rhea would add a body of its own, so by hand. */
 function runtimeMetrics({ log }: EventHub, partition: number): Buffer {
-  const { last } = log.info(partition)
+  const { endSequence, last } = log.info(partition)
   const writer = new AmqpWriter()
   writer.descriptor(section.deliveryAnnotations).map(8, () => {
-    writer.symbol('last_enqueued_sequence_number').long(last?.sequenceNumber ?? -1)
+    writer.symbol('last_enqueued_sequence_number').long(endSequence - 1)
     writer.symbol('last_enqueued_offset').string(String(last?.offset ?? -1))
     writer.symbol('last_enqueued_time_utc').timestamp(last?.enqueuedMs ?? 0)
     writer.symbol('runtime_info_retrieval_time_utc').timestamp(Date.now())
@@ -223,13 +223,13 @@ function runtimeMetrics({ log }: EventHub, partition: number): Buffer {
 
 /** For `$management` answers. */
 export function partitionProperties({ name, log }: EventHub, partition: number) {
-  const { beginSequence, last } = log.info(partition)
+  const { beginSequence, endSequence, last } = log.info(partition)
   return {
     name,
     type: 'com.microsoft:partition',
     partition: String(partition),
     begin_sequence_number: rhea.types.wrap_long(beginSequence),
-    last_enqueued_sequence_number: rhea.types.wrap_long(last?.sequenceNumber ?? -1),
+    last_enqueued_sequence_number: rhea.types.wrap_long(endSequence - 1),
     last_enqueued_offset: String(last?.offset ?? -1),
     last_enqueued_time_utc: rhea.types.wrap_timestamp(last?.enqueuedMs ?? 0),
     is_partition_empty: last === undefined,

@@ -154,7 +154,7 @@ export class Inspector implements HttpService {
       'partition_last_sequence_number',
       'gauge',
       'Newest sequence number, -1 while empty.',
-      partitions.map(({ name, partition, last }) => [{ event_hub: name, partition }, last?.sequenceNumber ?? -1]),
+      partitions.map(({ name, partition, endSequence }) => [{ event_hub: name, partition }, endSequence - 1]),
     )
     metric(
       'event_hub_bytes',

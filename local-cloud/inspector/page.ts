@@ -63,7 +63,7 @@ function show(state) {
     const div = document.createElement('div'), b = document.createElement('b'), span = document.createElement('span'); b.textContent = value.toLocaleString(); span.textContent = name; div.append(b, span); return div }))
   table('devices', ['device', 'connected', 'status', 'signs in by', 'model', 'tags', 'desired', 'reported'], state.devices.map((d) => [d.deviceId + (d.isEdge ? ' (edge)' : ''), d.isConnected ? 'yes' : 'no', d.status, d.authentication, d.modelId, short(d.tags), short(d.desired), short(d.reported)]))
   table('sessions', ['identity', 'since', 'last seen', 'listens for'], state.sessions.map((s) => [s.name, time(s.sinceMs), time(s.lastSeenMs), s.subscriptions.join(', ')]))
-  table('partitions', ['event hub', 'partition', 'first', 'last', 'last at', 'offset'], state.eventHubs.flatMap((h) => h.partitions.map((p) => [h.name, p.partition, p.beginSequence, p.last ? p.last.sequenceNumber : -1, time(p.last && p.last.enqueuedMs), p.last ? p.last.offset : ''])))
+  table('partitions', ['event hub', 'partition', 'first', 'last', 'last at', 'offset'], state.eventHubs.flatMap((h) => h.partitions.map((p) => [h.name, p.partition, p.beginSequence, p.endSequence - 1, time(p.last && p.last.enqueuedMs), p.last ? p.last.offset : ''])))
   table('readers', ['hub / group / partition', 'epoch', 'credit'], state.readers.map((r) => [r.name, r.epoch, r.credit]))
   table('refusals', ['reason', 'count'], Object.entries(state.refusals))
   table('messages', ['at', 'device', 'bytes', 'properties', 'body'], state.messages.map((m) => [time(m.timeMs), m.deviceId, m.bytes, short(m.properties), m.body]))

@@ -5,13 +5,16 @@
  *     record = length:u32 crc:u32 partition:u16 0:u16 enqueuedMs:f64 sequence:f64 payload
  *
  * The CRC covers everything behind it, so a torn tail is found and cut off when the log is opened. A record's offset is
- * its byte position in the whole log: it never changes, also when old segments are deleted.
+ * its byte position in the whole log: it never changes, also when old segments are deleted. Nor is a sequence number given
+ * twice: `ends.ndjson` holds how far partitions had counted whose records have all gone.
  */
 import { constants } from 'node:fs'
 import { open, mkdir, readdir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { z } from 'zod'
+import { DocumentStore } from './document-store.ts'
 import { PartitionIndex } from './partition-index.ts'
 
 const headerBytes = 28
@@ -79,6 +82,7 @@ export class CommitLog {
   readonly #segments: SegmentFile[] = []
   readonly #partitions: PartitionIndex[]
   readonly #nextSequence: number[]
+  readonly #ends: DocumentStore<number>
   /** What was read last of each partition. */
   readonly #stretches: (Stretch | undefined)[] = []
   #group = newGroup()
@@ -91,18 +95,24 @@ export class CommitLog {
   #tail = 0
   #failure: unknown
 
-  private constructor(options: CommitLogOptions) {
+  private constructor(options: CommitLogOptions, ends: DocumentStore<number>) {
     this.#options = { segmentBytesMax: 64 * 1024 * 1024, gatherMs: whenBusy, ...options }
+    this.#ends = ends
     this.#partitions = Array.from({ length: options.partitions }, () => new PartitionIndex())
     this.#nextSequence = this.#partitions.map(() => 0)
   }
 
   static async open(options: CommitLogOptions): Promise<CommitLog> {
-    const log = new CommitLog(options)
     await mkdir(options.directory, { recursive: true })
+    const ends = await DocumentStore.open(join(options.directory, 'ends.ndjson'), (value) => EndSequence.parse(value))
+    const log = new CommitLog(options, ends)
     const names = (await readdir(options.directory)).filter((name) => /^\d{16}\.log$/.test(name)).sort()
     for (const name of names) await log.#recover(join(options.directory, name), Number(name.slice(0, 16)))
     if (log.#segments.length === 0) await log.#openSegment(0)
+    for (const [partition, index] of log.#partitions.entries()) {
+      index.beginAt(ends.get(String(partition)) ?? 0)
+      log.#nextSequence[partition] = index.endSequence
+    }
     await log.#applyRetention()
     if (options.retention) {
       log.#retaining = setInterval(() => void log.#applyRetention().catch((error: unknown) => (log.#failure = error)), retentionEveryMs)
@@ -202,10 +212,10 @@ export class CommitLog {
       this.#partitions[partition]!.add(position, buffer, start + headerBytes, end)
   }
 
-  /** First and last record of a partition; `last` undefined while it is empty. */
-  info(partition: number): { beginSequence: number; last: Position | undefined } {
+  /** From the first record of a partition to where the next one will be; `last` undefined while it is empty. */
+  info(partition: number): { beginSequence: number; endSequence: number; last: Position | undefined } {
     const index = this.#partitions[partition]!
-    return { beginSequence: index.beginSequence, last: index.last() }
+    return { beginSequence: index.beginSequence, endSequence: index.endSequence, last: index.last() }
   }
 
   /** Sequence number of the first record at or after an offset, or after a time. */
@@ -289,7 +299,6 @@ export class CommitLog {
       const { partition, sequenceNumber, enqueuedMs, payload } = record
       const copy = Buffer.from(payload)
       this.#partitions[partition]!.add({ sequenceNumber, offset: start + position, enqueuedMs }, copy, 0, copy.length)
-      this.#nextSequence[partition] = sequenceNumber + 1
       openedMs ??= enqueuedMs
       newestMs = enqueuedMs
       position += headerBytes + payload.length
@@ -306,12 +315,23 @@ export class CommitLog {
     while (this.#segments.length > 1) {
       const oldest = this.#segments[0]!
       if (this.bytes <= retention.bytes && nowMs() - oldest.newestMs <= retention.ageMs) return
-      this.#segments.shift()
-      const kept = this.#segments[0]!.start
-      for (const index of this.#partitions) index.dropBefore(kept)
-      await oldest.handle.close()
-      await unlink(oldest.path)
+      await this.#dropOldest()
     }
+  }
+
+  async #dropOldest(): Promise<void> {
+    const { handle, path } = this.#segments.shift()!
+    const kept = this.#segments[0]!.start
+    for (const index of this.#partitions) index.dropBefore(kept)
+    // A partition that is empty now has its count nowhere else.
+    await Promise.all(
+      this.#partitions.map(async (index, partition) => {
+        const name = String(partition)
+        if (index.last() === undefined && this.#ends.get(name) !== index.endSequence) await this.#ends.set(name, index.endSequence)
+      }),
+    )
+    await handle.close()
+    await unlink(path)
   }
 
   /** Offset of a record, or of where the next one would be written. */
@@ -322,20 +342,18 @@ export class CommitLog {
 
   /** Deletes closed segments that lie wholly before an offset nobody needs any more. */
   async dropBefore(offset: number): Promise<void> {
-    while (this.#segments.length > 1 && this.#segments[1]!.start <= offset) {
-      const oldest = this.#segments.shift()!
-      for (const index of this.#partitions) index.dropBefore(this.#segments[0]!.start)
-      await oldest.handle.close()
-      await unlink(oldest.path)
-    }
+    while (this.#segments.length > 1 && this.#segments[1]!.start <= offset) await this.#dropOldest()
   }
 
   async close(): Promise<void> {
     clearInterval(this.#retaining)
     await this.#flushing
     for (const { handle } of this.#segments.splice(0)) await handle.close()
+    await this.#ends.close()
   }
 }
+
+const EndSequence = z.number().int().nonnegative()
 
 /** A piece of the log as it lies in its file. */
 type Stretch = { readonly offset: number; readonly bytes: Buffer }

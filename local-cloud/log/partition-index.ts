@@ -21,10 +21,15 @@ export class PartitionIndex {
     return this.beginSequence + this.#offsets.length
   }
 
+  /** Where an empty partition goes on counting: its records have gone, their numbers are not given again. */
+  beginAt(sequenceNumber: number): void {
+    if (this.#offsets.length === 0) this.beginSequence = sequenceNumber
+  }
+
   /** @param buffer holds the payload from `start` to `end` */
   add({ sequenceNumber, offset, enqueuedMs }: Position, buffer: Buffer, start: number, end: number): void {
     // After retention has taken the beginning, the first record recovered sets it.
-    if (this.#offsets.length === 0) this.beginSequence = sequenceNumber
+    this.beginAt(sequenceNumber)
     this.#offsets.push(offset)
     this.#times.push(enqueuedMs)
     this.#cache.push({ buffer, start, end })

@@ -68,7 +68,7 @@ export class EndpointQueue {
   }
 
   get backlog(): number {
-    return (this.#options.log.info(this.partition).last?.sequenceNumber ?? -1) + 1 - this.#next
+    return this.#options.log.info(this.partition).endSequence - this.#next
   }
 
   /** First record that is still needed. */

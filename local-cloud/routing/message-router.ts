@@ -83,7 +83,7 @@ export class MessageRouter {
       nowMs,
     })
     this.#store = { log, places }
-    const ends = Array.from({ length: endpointsMax }, (_, partition) => (log.info(partition).last?.sequenceNumber ?? -1) + 1)
+    const ends = Array.from({ length: endpointsMax }, (_, partition) => log.info(partition).endSequence)
     const assigned = placesOf(
       endpoints.map(({ name }) => name),
       new Map(places.entries()),

@@ -101,6 +101,23 @@ describe('commit log', () => {
     await again.close()
   })
 
+  test('goes on counting where it was in a partition whose records have all gone, also after a restart', async () => {
+    const options = { segmentBytesMax: 100 }
+    const log = await open(options)
+    for (const text of ['one', 'two', 'three']) await append(log, 1, text)
+    for (let i = 0; i < 20; i++) await append(log, 0, `record ${i}`)
+    await log.dropBefore(log.offsetOf(0, 19))
+    expect(log.info(1)).toMatchObject({ beginSequence: 3, endSequence: 3, last: undefined })
+    await log.close()
+    const again = await open(options)
+    expect(again.info(1)).toMatchObject({ beginSequence: 3, endSequence: 3, last: undefined })
+    expect(again.sequenceAtOffset(1, 0, { inclusive: true })).toBe(3)
+    await append(again, 1, 'four')
+    expect(again.info(1)).toMatchObject({ beginSequence: 3, endSequence: 4, last: { sequenceNumber: 3 } })
+    expect(await texts(again, 1)).toEqual(['four'])
+    await again.close()
+  })
+
   test('lets go of what is too old, also of a quiet log whose segments never fill', async () => {
     const log = await open({ retention: { bytes: 1e9, ageMs: 8_000 } })
     for (let i = 0; i < 20; i++) {

@@ -1,5 +1,5 @@
 /** The gateway's queues: what was taken is delivered, the urgent first, in order, and never lost by whoever goes away. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -43,6 +43,37 @@ describe('queues of an endpoint', () => {
     expect(started[32]).toBe('high')
     expect(started.slice(0, 32)).toEqual(numbers.slice(0, 32).map((index) => `low ${index}`))
     await store.close()
+  })
+
+  test('hand a message on while it is written, though its sender waits for the disk', async () => {
+    const store = await open()
+    const happened: string[] = []
+    await store.attach('module', ['high', 'low'], async (one) => void happened.push(textOf(one)))
+    const written = (text: string) => store.append([text], message(text)).then(() => happened.push(`${text} is written`))
+    await Promise.all([written('low'), written('high')])
+    expect(happened.slice(0, 2)).toEqual(['high', 'low'])
+    expect(happened.slice(2).toSorted()).toEqual(['high is written', 'low is written'])
+    await store.close()
+  })
+
+  test('take a message again that was handed on, and then not written because of a crash', async () => {
+    const delivered: string[] = []
+    const deliver = async (one: EdgeMessage) => void delivered.push(textOf(one))
+    const store = await open()
+    await store.attach('module', ['queue'], deliver)
+    await store.append(['queue'], message('kept'))
+    const file = join(folder, 'log', readdirSync(join(folder, 'log'))[0]!)
+    const { size } = statSync(file)
+    await store.append(['queue'], message('unwritten'))
+    await store.close()
+    expect(delivered).toEqual(['kept', 'unwritten'])
+    truncateSync(file, size)
+    const again = await open()
+    await again.attach('module', ['queue'], deliver)
+    await again.append(['queue'], message('unwritten'))
+    expect(delivered).toEqual(['kept', 'unwritten', 'unwritten'])
+    expect(again.backlog()).toEqual({ queue: 0 })
+    await again.close()
   })
 
   test('lose nothing and keep their order, in whatever order acknowledgements come and however often the gateway starts anew', async () => {
