@@ -23,7 +23,7 @@ import type { Outbox } from './outbox.ts'
 import { SafetyRules } from './safety.ts'
 import type { SafetyAction } from './safety.ts'
 import type { EdgeModuleSettings } from './settings.ts'
-import { readSnapshot, writeSnapshot } from './snapshot-file.ts'
+import { readSnapshot, UnreadableSnapshotError, writeSnapshot } from './snapshot-file.ts'
 import type { Snapshot } from './snapshot-file.ts'
 
 /** Names of the module's outputs; routes of the deployment refer to them. */
@@ -84,7 +84,7 @@ export class EdgeModule {
     this.#options = options
     this.#startedMs = nowMs()
     this.#snapshotPath = join(settings.MODULE_DATA, 'snapshot.bin')
-    const found = readSnapshot(this.#snapshotPath)
+    const found = snapshotAt(this.#snapshotPath, log)
     const restored = found && restore(found, intake, log)
     this.#core = new EdgeCore(restored?.state ?? newEdgeState(newBoot), compression)
     this.#safety.restore(this.#core.state)
@@ -322,6 +322,17 @@ export class EdgeModule {
     this.#isStopped = true
     clearTimeout(this.#previewTimer)
     await this.#options.intake.close()
+  }
+}
+
+/** A gateway in a field cannot wait for a person: without a snapshot it folds what its journal holds, and learns anew. */
+function snapshotAt(path: string, log: Log): Snapshot | undefined {
+  try {
+    return readSnapshot(path)
+  } catch (error) {
+    if (!(error instanceof UnreadableSnapshotError)) throw error
+    log('error', 'snapshot-not-read', { error: error.message })
+    return undefined
   }
 }
 

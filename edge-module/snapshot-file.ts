@@ -21,7 +21,12 @@ export type Snapshot = {
 
 const Header = z.object({ position: z.number().int().nonnegative(), configuration: Configuration })
 
-/** @returns undefined when there is none @throws when it is damaged: a person must look at it */
+/** It is damaged, or another version of this program wrote it. */
+export class UnreadableSnapshotError extends Error {
+  override readonly name = 'UnreadableSnapshotError'
+}
+
+/** @returns undefined when there is none @throws UnreadableSnapshotError */
 export function readSnapshot(path: string): Snapshot | undefined {
   let bytes: Buffer
   try {
@@ -31,12 +36,14 @@ export function readSnapshot(path: string): Snapshot | undefined {
     throw error
   }
   const end = bytes.length - 4
-  if (end < 0 || crc32(bytes.subarray(0, end)) !== bytes.readUInt32LE(end)) throw new Error(`the snapshot '${path}' is damaged`)
+  if (end < 0 || crc32(bytes.subarray(0, end)) !== bytes.readUInt32LE(end))
+    throw new UnreadableSnapshotError(`the snapshot '${path}' is damaged`)
   const reader = new ByteReader(bytes, 0, end)
   const found = reader.uint()
-  if (found !== version) throw new Error(`the snapshot '${path}' is of version ${found}, this program reads ${version}`)
-  const header = Header.parse(JSON.parse(reader.text()))
-  return { ...header, state: reader.take(reader.remaining) }
+  if (found !== version) throw new UnreadableSnapshotError(`the snapshot '${path}' is of version ${found}, this program reads ${version}`)
+  const header = Header.safeParse(JSON.parse(reader.text()))
+  if (!header.success) throw new UnreadableSnapshotError(`the snapshot '${path}' says what it should not: ${z.prettifyError(header.error)}`)
+  return { ...header.data, state: reader.take(reader.remaining) }
 }
 
 /** Written beside the old one and renamed: a crash leaves one or the other. */
