@@ -107,7 +107,7 @@ export class CommitLog {
     const ends = await DocumentStore.open(join(options.directory, 'ends.ndjson'), (value) => EndSequence.parse(value))
     const log = new CommitLog(options, ends)
     const names = (await readdir(options.directory)).filter((name) => /^\d{16}\.log$/.test(name)).sort()
-    for (const name of names) await log.#recover(join(options.directory, name), Number(name.slice(0, 16)))
+    for (const name of names) await log.#recover(join(options.directory, name), Number(name.slice(0, 16)), name === names.at(-1))
     if (log.#segments.length === 0) await log.#openSegment(0)
     for (const [partition, index] of log.#partitions.entries()) {
       index.beginAt(ends.get(String(partition)) ?? 0)
@@ -238,6 +238,7 @@ export class CommitLog {
     const records: LogRecord[] = []
     let bytes = 0
     for (let sequence = Math.max(fromSequence, index.beginSequence); sequence < index.endSequence; sequence++) {
+      if (index.isHole(sequence)) continue
       const { offset, enqueuedMs } = index.position(sequence)
       let payload = index.cached(sequence)
       if (!payload) {
@@ -287,7 +288,8 @@ export class CommitLog {
     return segment
   }
 
-  async #recover(path: string, start: number): Promise<void> {
+  /** @param isLast a write of its end may have been cut short; what is wrong in a segment before it is damage, and what follows is kept */
+  async #recover(path: string, start: number, isLast: boolean): Promise<void> {
     const handle = await open(path, durable)
     const contents = await handle.readFile()
     let position = 0
@@ -303,8 +305,8 @@ export class CommitLog {
       newestMs = enqueuedMs
       position += headerBytes + payload.length
     }
-    // What follows was never acknowledged: a write that a crash cut short.
-    if (position < contents.length) await handle.truncate(position)
+    // Never acknowledged: a write that a crash cut short.
+    if (isLast && position < contents.length) await handle.truncate(position)
     this.#segments.push({ start, path, handle, openedMs: openedMs ?? this.#options.nowMs(), bytes: position, newestMs })
     this.#tail = start + position
   }

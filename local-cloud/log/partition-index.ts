@@ -15,6 +15,8 @@ export class PartitionIndex {
   #cache: Cached[] = []
   #cacheHead = 0
   #cacheBytes = 0
+  /** Numbers whose records damage has taken. */
+  readonly #holes = new Set<number>()
   readonly #listeners = new Set<() => void>()
 
   get endSequence(): number {
@@ -30,11 +32,19 @@ export class PartitionIndex {
   add({ sequenceNumber, offset, enqueuedMs }: Position, buffer: Buffer, start: number, end: number): void {
     // After retention has taken the beginning, the first record recovered sets it.
     this.beginAt(sequenceNumber)
+    while (this.endSequence < sequenceNumber) {
+      this.#holes.add(this.endSequence)
+      this.#push(offset, enqueuedMs, nothing)
+    }
+    this.#push(offset, enqueuedMs, { buffer, start, end })
+    while (this.#cacheBytes > cacheBytesMax && this.#cachedCount > 1) this.#letGo()
+  }
+
+  #push(offset: number, enqueuedMs: number, payload: Cached): void {
     this.#offsets.push(offset)
     this.#times.push(enqueuedMs)
-    this.#cache.push({ buffer, start, end })
-    this.#cacheBytes += end - start
-    while (this.#cacheBytes > cacheBytesMax && this.#cachedCount > 1) this.#letGo()
+    this.#cache.push(payload)
+    this.#cacheBytes += payload.end - payload.start
   }
 
   get #cachedCount(): number {
@@ -54,6 +64,11 @@ export class PartitionIndex {
   position(sequenceNumber: number): Position {
     const index = sequenceNumber - this.beginSequence
     return { sequenceNumber, offset: this.#offsets[index]!, enqueuedMs: this.#times[index]! }
+  }
+
+  /** Whether a record had the number that can no longer be read. */
+  isHole(sequenceNumber: number): boolean {
+    return this.#holes.has(sequenceNumber)
   }
 
   last(): Position | undefined {

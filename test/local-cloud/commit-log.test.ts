@@ -87,6 +87,27 @@ describe('commit log', () => {
     await opened.close()
   })
 
+  test('leaves a hole where an older segment is damaged, and gives the rest under its own numbers', async () => {
+    const log = await open({ segmentBytesMax: 100 })
+    for (let i = 0; i < 12; i++) await append(log, 0, `record ${i}`)
+    await log.close()
+    const file = join(folder, readdirSync(folder).toSorted()[0]!)
+    const contents = readFileSync(file)
+    contents[contents.length - 1]! ^= 1
+    writeFileSync(file, contents)
+    const opened = await open({ segmentBytesMax: 100 })
+    const damaged = Math.floor(contents.length / 36) - 1
+    expect(opened.info(0)).toMatchObject({ beginSequence: 0, endSequence: 12, last: { sequenceNumber: 11 } })
+    for (const from of [0, damaged, damaged + 1]) {
+      const records = await opened.read(0, from, all)
+      const left = Array.from({ length: 12 }, (_, i) => i).filter((i) => i >= from && i !== damaged)
+      expect(records.map(({ sequenceNumber, payload }) => [sequenceNumber, String(payload)])).toEqual(left.map((i) => [i, `record ${i}`]))
+    }
+    await append(opened, 0, 'record 12')
+    expect(await texts(opened, 0, 12)).toEqual(['record 12'])
+    await opened.close()
+  })
+
   test('deletes what is over its limits, oldest first, and never gives a number twice', async () => {
     const log = await open({ segmentBytesMax: 100, retention: { bytes: 300, ageMs: 1e12 } })
     for (let i = 0; i < 50; i++) await append(log, 0, `record ${i}`)
