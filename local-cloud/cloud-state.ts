@@ -46,8 +46,8 @@ export function writeCloudState(directory: string, state: CloudState): Promise<v
   return writeAtomically(join(directory, 'cloud.json'), JSON.stringify(state, null, 2))
 }
 
-/** Readable by its owner alone: it holds keys. */
+/** Readable by its owner alone: it holds keys. On the disk before it has its name: a loss of power leaves this one or the one before. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600 })
+  await writeFile(`${path}.new`, text, { mode: 0o600, flush: true })
   await rename(`${path}.new`, path)
 }

@@ -3,7 +3,7 @@
  * they are taken, so that a program that was killed sends the same numbers again. When there is no more room the oldest
  * give way, and a statement says which: they are expired, not lost.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { Journal, JournalFullError } from '../../journal/journal.ts'
@@ -63,7 +63,7 @@ export class OfflineBuffer {
       onTrouble: options.onTrouble,
     })
     this.#positionFile = join(options.directory, 'buffer-position.json')
-    const stored = existsSync(this.#positionFile) ? Position.parse(JSON.parse(readFileSync(this.#positionFile, 'utf8'))) : undefined
+    const stored = readPosition(this.#positionFile)
     this.#position = Math.max(this.#journal.start, Math.min(stored?.position ?? 0, this.#journal.committed))
     this.#expired = stored?.expired ?? []
   }
@@ -171,7 +171,7 @@ export class OfflineBuffer {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
-  /** Not synced: what a loss of power takes back is sent again under the same numbers. */
+  /** Not synced, for the sake of memory cards: what a loss of power takes back, or all of it, is sent again under the same numbers. */
   #save(): void {
     writeFileSync(
       `${this.#positionFile}.new`,
@@ -182,5 +182,15 @@ export class OfflineBuffer {
 
   close(): Promise<void> {
     return this.#journal.close()
+  }
+}
+
+/** @returns undefined when there is none, or a loss of power has left nothing of it */
+function readPosition(path: string): z.infer<typeof Position> | undefined {
+  try {
+    return Position.parse(JSON.parse(readFileSync(path, 'utf8')))
+  } catch (error) {
+    if (error instanceof z.ZodError || error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
   }
 }

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -40,6 +40,23 @@ describe('an agent’s buffer', () => {
     }
     expect(getEventListeners(never, 'abort')).toEqual([])
     await buffer.close()
+  })
+
+  test('sends everything it keeps again when a loss of power has taken its position', async () => {
+    for (const left of ['', '{"position":4', '{}']) {
+      const before = open('a')
+      before.add({ timeMs: 1, values: { x: 1 } })
+      await before.written()
+      const sent = before.next()!
+      before.acknowledged(sent)
+      await before.close()
+      writeFileSync(join(directory, 'buffer-position.json'), left)
+      const after = open('b')
+      expect(after.next()).toEqual(sent)
+      await after.close()
+      rmSync(directory, { recursive: true })
+    }
+    directory = mkdtempSync(join(tmpdir(), 'buffer-'))
   })
 
   test('survives the end of the program: the old boot’s first, under the same numbers, then its own', async () => {
