@@ -3,8 +3,7 @@
  * reading, and once through filter, packed batches and the cloud's own fold. Counts are exact. The bill follows from them.
  */
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
-import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
-import type { PartitionState } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, newPartitionState, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
 import { edgeAlertsContentType, encodeEdgeAlerts } from '../../contract/edge-alerts.ts'
@@ -59,7 +58,7 @@ function throughEdge(faults: readonly PlannedFault[], desired: Record<string, un
   const core = new EdgeCore(newEdgeState('edge'), zlibCompression)
   core.configure(applyDesired(defaultConfiguration, desired).configuration)
   const filler = new MessageFiller(zlibCompression)
-  const partition: PartitionState = { appliedSequence: -1, devices: new Map() }
+  const partition = newPartitionState()
   const effects = noEffects()
   const sent: Sent = { messages: 0, bytes: 0, units: 0, readings: 0, alerts: 0 }
   const raised = new Map<string, number[]>()

@@ -1,7 +1,6 @@
 /** The fold alone (decode, account, detect, segment, roll up), and what is kept of a reading; with 1, 10 and 100 times the history. */
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
-import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
-import type { PartitionState } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, newPartitionState, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import { encodeSegment } from '../../cloud-functions/hot-path/open-segment.ts'
 import { encodeBuckets } from '../../cloud-functions/hot-path/bucket.ts'
 import { packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
@@ -14,7 +13,7 @@ const shortS = 1_200
 export async function measureHistory(): Promise<void> {
   const lengths = [1, 10, 100]
   for (const length of lengths) {
-    const partition: PartitionState = { appliedSequence: -1, devices: new Map() }
+    const partition = newPartitionState()
     let [sequenceNumber, readings, cpuUs, readingsMeasured] = [0, 0, 0, 0]
     let [segmentBytes, rollupBytes, closed] = [0, 0, 0]
     const seconds = shortS * length

@@ -9,7 +9,7 @@ import { Problem } from '../api/problem.ts'
 import { appHub, appLogEnds, appTables, forgetPlaces } from '../services.ts'
 import { listDeadLetters, markReplayed, readDeadLetter } from '../store/dead-letter-store.ts'
 import type { StoredDeadLetter } from '../store/dead-letter-store.ts'
-import { appliedSequences } from '../store/hot-path-store.ts'
+import { appliedMessages } from '../store/hot-path-store.ts'
 import { readTopology, topologyCharactersMax, writeTopology } from '../store/plant-store.ts'
 
 endpoint({
@@ -51,10 +51,10 @@ endpoint({
   access: 'viewer',
   response: PartitionList,
   handle: async () => {
-    const [ends, applied] = await Promise.all([appLogEnds().read(), appliedSequences(await appTables())])
+    const [ends, applied] = await Promise.all([appLogEnds().read(), appliedMessages(await appTables())])
     return {
       partitions: ends.map(({ partitionId, lastSequence, lastEnqueuedMs }) => {
-        const appliedSequence = applied.get(partitionId) ?? -1
+        const appliedSequence = applied.get(partitionId)?.sequence ?? -1
         return {
           partition: partitionId,
           appliedSequence,

@@ -51,7 +51,13 @@ export function noEffects(): Effects {
 export type PartitionState = {
   /** Sequence number of the last message folded in; -1 before the first. */
   appliedSequence: number
+  /** When the hub took it. */
+  appliedMs: number
   readonly devices: Map<string, DeviceState>
+}
+
+export function newPartitionState(): PartitionState {
+  return { appliedSequence: -1, appliedMs: 0, devices: new Map() }
 }
 
 /** Boot name under which the hub path numbers the readings of devices that stamp nothing. */
@@ -60,6 +66,7 @@ const unstampedBoot = 'unstamped'
 export function foldMessage(partition: PartitionState, message: LoggedMessage, compression: Compression, effects: Effects): void {
   if (message.sequenceNumber <= partition.appliedSequence) return
   partition.appliedSequence = message.sequenceNumber
+  partition.appliedMs = message.arrivedMs
   const rejectedDevice = message.moduleId !== undefined ? message.properties[rejectedAtEdge.device] : undefined
   if (typeof rejectedDevice === 'string') {
     // Its readings are accounted for in the edge's next batch; here only its content is kept.

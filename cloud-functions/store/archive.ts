@@ -1,10 +1,15 @@
 /**
  * The cold path: hour by hour, raw readings as Parquet files that DuckDB, Spark or Synapse read as they are
  * (`date=2026-11-21/hour=09/part-000.parquet`). The hour is that of the segment's beginning, hub time. Written again,
- * an hour gives the same files.
+ * an hour gives the same files. Hours follow one another without a gap, however long the app was away, and none is written
+ * before all of it has been applied.
  */
+import { RestError } from '@azure/storage-blob'
 import type { ContainerClient } from '@azure/storage-blob'
+import { z } from 'zod'
+import type { LogEnd } from '../hot-path/log-ends.ts'
 import type { Segment } from '../hot-path/open-segment.ts'
+import type { AppliedUpTo } from './hot-path-store.ts'
 import { listDevices, readDevice, readSegments } from './latest-store.ts'
 import { rowsOf } from './reading-rows.ts'
 import type { ReadingRow } from './reading-rows.ts'
@@ -15,24 +20,52 @@ const hourMs = 3_600_000
 const rowsPerFile = 500_000
 /** A segment takes no more readings so long after it began; that of a silent device stays open, and is whole all the same. */
 const settledAfterMs = 20 * 60_000
-const hoursBackMax = 48
+/** Where the archive begins. */
+const hoursBackFirst = 48
+/** Readers of the folder leave out what begins with an underscore. */
+const progressName = '_archived-up-to.json'
+const Progress = z.object({ archivedUpTo: z.iso.datetime() })
 
 function folderOf(hourStartMs: number): string {
   const [date, time] = new Date(hourStartMs).toISOString().split('T')
   return `date=${date}/hour=${time!.slice(0, 2)}`
 }
 
-/** Archives the settled hours of the last two days that are not archived yet. @returns how many */
-export async function archiveSettledHours(tables: Tables, container: ContainerClient, nowMs: number): Promise<number> {
-  const lastHourMs = Math.floor((nowMs - settledAfterMs) / hourMs) * hourMs - hourMs
+/**
+ * Up to when messages have been applied, hub time: a partition that has nothing left does not count, one that has applied
+ * nothing of what it has holds back everything.
+ */
+export function appliedUpToMs(ends: readonly LogEnd[], applied: ReadonlyMap<string, AppliedUpTo>): number {
+  const upTo = ends.map(({ partitionId, lastSequence }) => {
+    const { sequence, arrivedMs } = applied.get(partitionId) ?? { sequence: -1, arrivedMs: 0 }
+    if (lastSequence <= sequence) return Number.POSITIVE_INFINITY
+    return arrivedMs > 0 ? arrivedMs : Number.NEGATIVE_INFINITY
+  })
+  return Math.min(...upTo)
+}
+
+/** Archives the hours that are settled, from where it ended the last time. @returns how many */
+export async function archiveSettledHours(tables: Tables, container: ContainerClient, nowMs: number, appliedMs: number): Promise<number> {
+  const endMs = Math.floor((Math.min(nowMs, appliedMs) - settledAfterMs) / hourMs) * hourMs
+  const progress = container.getBlockBlobClient(progressName)
   let archived = 0
-  for (let back = hoursBackMax - 1; back >= 0; back--) {
-    const hourStartMs = lastHourMs - back * hourMs
-    if (await container.getBlockBlobClient(`${folderOf(hourStartMs)}/_SUCCESS`).exists()) continue
+  for (let hourStartMs = (await progressOf(container)) ?? endMs - hoursBackFirst * hourMs; hourStartMs < endMs; hourStartMs += hourMs) {
     await archiveHour(tables, container, hourStartMs)
+    const json = JSON.stringify({ archivedUpTo: new Date(hourStartMs + hourMs).toISOString() } satisfies z.infer<typeof Progress>)
+    await progress.upload(json, json.length)
     archived++
   }
   return archived
+}
+
+async function progressOf(container: ContainerClient): Promise<number | undefined> {
+  try {
+    const json = await container.getBlockBlobClient(progressName).downloadToBuffer()
+    return Date.parse(Progress.parse(JSON.parse(json.toString())).archivedUpTo)
+  } catch (error) {
+    if (error instanceof RestError && error.statusCode === 404) return undefined
+    throw error
+  }
 }
 
 /** @returns rows written */

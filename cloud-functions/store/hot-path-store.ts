@@ -10,6 +10,7 @@ import { ledgerOf } from '../hot-path/device-account.ts'
 import { clockBehindMs } from '../hot-path/device-clock.ts'
 import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../hot-path/device-state.ts'
 import type { DeviceState } from '../hot-path/device-state.ts'
+import { newPartitionState } from '../hot-path/fold.ts'
 import type { DeadLetter, Effects, PartitionState } from '../hot-path/fold.ts'
 import { encodeSegment } from '../hot-path/open-segment.ts'
 import { appendEvent } from './alert-store.ts'
@@ -26,13 +27,13 @@ export class PartitionLostError extends Error {
 }
 
 const partitionRowKey = '!partition'
-const PartitionRow = z.looseObject({ etag: z.string(), appliedSequence: z.number() })
+const PartitionRow = z.looseObject({ etag: z.string(), appliedSequence: z.number(), appliedMs: z.number().default(0) })
 
 export type LoadedPartition = { readonly state: PartitionState; readonly etag: string | undefined; readonly unreadable: string[] }
 
 /** The last snapshot of a partition; empty when there is none, or when it cannot be read and must be rebuilt. */
 export async function loadPartition(tables: Tables, partitionId: string): Promise<LoadedPartition> {
-  const state: PartitionState = { appliedSequence: -1, devices: new Map() }
+  const state = newPartitionState()
   const unreadable: string[] = []
   let etag: string | undefined
   for await (const row of tables.hotPathState.listEntities({
@@ -42,6 +43,7 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
       const partition = PartitionRow.parse(row)
       etag = partition.etag
       state.appliedSequence = partition.appliedSequence
+      state.appliedMs = partition.appliedMs
       continue
     }
     try {
@@ -54,15 +56,19 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
   }
   if (unreadable.length === 0) return { state, etag, unreadable }
   // One unreadable device voids the partition: its state can only be had by folding the log again from its beginning.
-  return { state: { appliedSequence: -1, devices: new Map() }, etag, unreadable }
+  return { state: newPartitionState(), etag, unreadable }
 }
 
-/** What each partition has applied, as far as it is written down. */
-export async function appliedSequences(tables: Tables): Promise<Map<string, number>> {
-  const applied = new Map<string, number>()
+export type AppliedUpTo = { readonly sequence: number; /** When the hub took it. */ readonly arrivedMs: number }
+
+/** The last message that each partition has applied, as far as it is written down. */
+export async function appliedMessages(tables: Tables): Promise<Map<string, AppliedUpTo>> {
+  const applied = new Map<string, AppliedUpTo>()
   const queryOptions = { filter: `RowKey eq '${partitionRowKey}'` }
-  for await (const row of tables.hotPathState.listEntities({ queryOptions }))
-    applied.set(String(Number(String(row.partitionKey).slice(1))), PartitionRow.parse(row).appliedSequence)
+  for await (const row of tables.hotPathState.listEntities({ queryOptions })) {
+    const { appliedSequence, appliedMs } = PartitionRow.parse(row)
+    applied.set(String(Number(String(row.partitionKey).slice(1))), { sequence: appliedSequence, arrivedMs: appliedMs })
+  }
   return applied
 }
 
@@ -153,7 +159,7 @@ export async function savePartition(
     const row = {
       partitionKey: partitionKey(partitionId),
       rowKey: partitionRowKey,
-      ...(isLast ? { appliedSequence: partition.appliedSequence } : {}),
+      ...(isLast ? { appliedSequence: partition.appliedSequence, appliedMs: partition.appliedMs } : {}),
     }
     const guard: TransactionAction =
       current === undefined ? ['create', { appliedSequence: -1, ...row }] : ['update', row, 'Merge', { etag: current }]

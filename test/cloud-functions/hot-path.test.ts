@@ -4,7 +4,7 @@ import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { ledgerOf } from '../../cloud-functions/hot-path/device-account.ts'
 import { clockBehindMs } from '../../cloud-functions/hot-path/device-clock.ts'
 import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../../cloud-functions/hot-path/device-state.ts'
-import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, newPartitionState, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import type { Effects, LoggedMessage, PartitionState } from '../../cloud-functions/hot-path/fold.ts'
 import { addReading, decodeSegment, encodeSegment, openSegment, segmentLimits } from '../../cloud-functions/hot-path/open-segment.ts'
 import { encodePackedBatch, packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
@@ -30,12 +30,10 @@ function pumpLog(values: readonly number[]): LoggedMessage[] {
   }))
 }
 
-const newPartition = (): PartitionState => ({ appliedSequence: -1, devices: new Map() })
-
 /** Folds a log, in batches cut at the given places; returns the state and all effects together. */
 function fold(
   log: readonly LoggedMessage[],
-  { partition = newPartition(), cuts = [] as number[] } = {},
+  { partition = newPartitionState(), cuts = [] as number[] } = {},
 ): { partition: PartitionState; effects: Effects[] } {
   const effects: Effects[] = []
   let batch = noEffects()
@@ -106,7 +104,11 @@ describe('hot path', () => {
         const snapshots = [...first.partition.devices.values()].map((device) => decodeSnapshot(Buffer.from(encodeSnapshot(device))))
         // The crash: everything after the snapshot was written, too, but is forgotten.
         const forgotten = fold(log.slice(at + 1), { partition: first.partition })
-        const restored: PartitionState = { appliedSequence: at, devices: new Map(snapshots.map((device) => [device.deviceId, device])) }
+        const restored: PartitionState = {
+          appliedSequence: at,
+          appliedMs: 0,
+          devices: new Map(snapshots.map((device) => [device.deviceId, device])),
+        }
         const replayed = fold(log.slice(at + 1), { partition: restored })
         expect(states(restored)).toEqual(states(first.partition))
         expect(rows([...first.effects, ...forgotten.effects, ...replayed.effects])).toEqual(rows(fold(log).effects))

@@ -10,7 +10,7 @@ import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/device-state.ts'
 import type { LoggedMessage } from '../../cloud-functions/hot-path/fold.ts'
 import { PartitionOwner } from '../../cloud-functions/hot-path/partition-owner.ts'
-import { archiveHour } from '../../cloud-functions/store/archive.ts'
+import { appliedUpToMs, archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
 import { openFiles, writeRows } from '../../cloud-functions/store/files.ts'
 import type { Files } from '../../cloud-functions/store/files.ts'
 import { listDevices, readDevice } from '../../cloud-functions/store/latest-store.ts'
@@ -64,6 +64,18 @@ const log = plantLog({
 })
 log.splice(700, 0, { ...log[700]!, body: Buffer.from('not telemetry'), properties: {} })
 for (const [index, message] of log.entries()) log[index] = { ...message, sequenceNumber: index }
+
+test('the log is applied up to where its slowest partition is; one that has nothing left holds nothing back', () => {
+  const end = (partitionId: string, lastSequence: number) => ({ partitionId, lastSequence, lastEnqueuedMs: 9_000 })
+  const applied = new Map([
+    ['0', { sequence: 7, arrivedMs: 5_000 }],
+    ['1', { sequence: 3, arrivedMs: 4_000 }],
+  ])
+  expect(appliedUpToMs([end('0', 7), end('1', 3), end('2', -1)], applied)).toBe(Infinity)
+  expect(appliedUpToMs([end('0', 8), end('1', 3)], applied)).toBe(5_000)
+  expect(appliedUpToMs([end('0', 8), end('1', 4)], applied)).toBe(4_000)
+  expect(appliedUpToMs([end('0', 7), end('2', 0)], applied)).toBe(-Infinity)
+})
 
 type Owner = Pick<PartitionOwner, 'process' | 'show'>
 
@@ -286,6 +298,27 @@ describe('the store', () => {
       archived += await archiveHour(tables, files.archive, hour * hourMs)
     expect(archived).toBe(5 * sent.length)
   }, 60_000)
+
+  test('archives hour after hour, however long it was away, and no hour before all of it is applied', async () => {
+    const hourMs = 3_600_000
+    const hour = (count: number) => Math.floor(startMs / hourMs) * hourMs + count * hourMs
+    const { archive } = files
+    const isArchived = (count: number) => {
+      const [date, time] = new Date(hour(count)).toISOString().split('T')
+      return archive.getBlockBlobClient(`date=${date}/hour=${time!.slice(0, 2)}/_SUCCESS`).exists()
+    }
+    for await (const { name } of archive.listBlobsFlat()) await archive.deleteBlob(name)
+    const settled = 21 * 60_000
+    expect(await archiveSettledHours(tables, archive, hour(3) + settled, -Infinity)).toBe(0)
+    expect(await archiveSettledHours(tables, archive, hour(3) + settled, Infinity)).toBe(48)
+    expect([await isArchived(2), await isArchived(3)]).toEqual([true, false])
+    // The app is away for days; then it comes back, and the last hours of its log are yet to be applied.
+    expect(await archiveSettledHours(tables, archive, hour(90), hour(80) + settled)).toBe(77)
+    expect([await isArchived(79), await isArchived(80)]).toEqual([true, false])
+    expect(await archiveSettledHours(tables, archive, hour(90), -Infinity)).toBe(0)
+    expect(await archiveSettledHours(tables, archive, hour(90) + settled, Infinity)).toBe(10)
+    expect(await archiveSettledHours(tables, archive, hour(90) + settled, Infinity)).toBe(0)
+  }, 120_000)
 
   test('forgets what is past its retention, and nothing else', async () => {
     const rowsOf = async (name: 'readings' | 'rollups') => {

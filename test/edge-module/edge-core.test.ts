@@ -2,8 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { bookBlock, ledgerOf, newAccount } from '../../cloud-functions/hot-path/device-account.ts'
-import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
-import type { PartitionState } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, newPartitionState, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import { encodeEdgeAlerts, edgeAlertsContentType } from '../../contract/edge-alerts.ts'
 import type { TelemetryMessage } from '../../contract/telemetry/decode.ts'
 import { decodePackedBatch, encodePackedBatch, packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
@@ -259,7 +258,7 @@ describe('a filter never hides an alert', () => {
 
   test('what the edge saw and what the cloud sees of it become one alert', () => {
     const core = configured(newCore(), blind)
-    const partition: PartitionState = { appliedSequence: -1, devices: new Map() }
+    const partition = newPartitionState()
     const effects = noEffects()
     let sequenceNumber = 0
     const deliver = (body: Uint8Array, contentType: string) =>

@@ -3,8 +3,7 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
-import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
-import type { PartitionState } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, newPartitionState, noEffects } from '../../cloud-functions/hot-path/fold.ts'
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { AlertList, LedgerView } from '../../contract/api.ts'
 import { plantLog } from '../support/log.ts'
@@ -69,7 +68,7 @@ const told = ({
 const inOrder = (alerts: Told[]) => alerts.sort((a, b) => a.firstSeenMs - b.firstSeenMs || a.signal.localeCompare(b.signal))
 
 function simulated(): Told[] {
-  const partition: PartitionState = { appliedSequence: -1, devices: new Map() }
+  const partition = newPartitionState()
   const effects = noEffects()
   for (const message of log) foldMessage(partition, message, zlibCompression, effects)
   return effects.alertEvents.flatMap(({ event }: { event: DetectedEvent }) => (event.kind === 'raised' ? [told(event)] : []))

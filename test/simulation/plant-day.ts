@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto'
 import { foldAlert } from '../../cloud-functions/alerting/alert-life.ts'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { ledgerOf } from '../../cloud-functions/hot-path/device-account.ts'
-import { foldMessage, noEffects } from '../../cloud-functions/hot-path/fold.ts'
-import type { LoggedMessage, PartitionState } from '../../cloud-functions/hot-path/fold.ts'
+import { foldMessage, newPartitionState, noEffects } from '../../cloud-functions/hot-path/fold.ts'
+import type { LoggedMessage } from '../../cloud-functions/hot-path/fold.ts'
 import type { Alert, AlertEvent } from '../../contract/alert.ts'
 import { edgeAlertsContentType, encodeEdgeAlerts } from '../../contract/edge-alerts.ts'
 import { addLedgers } from '../../contract/ledger.ts'
@@ -86,7 +86,7 @@ export function simulatePlantDay(options: PlantDayOptions): PlantDay {
 
 /** Puts messages into the log of their device's partition and folds them as they come. */
 class Hub {
-  readonly #partitions: PartitionState[] = Array.from({ length: partitions }, () => ({ appliedSequence: -1, devices: new Map() }))
+  readonly #partitions = Array.from({ length: partitions }, newPartitionState)
   readonly #events: AlertEvent[] = []
   #messages = 0
 
