@@ -13,7 +13,7 @@ import { openHubRest } from './api/hub-rest.ts'
 import type { HubRest } from './api/hub-rest.ts'
 import { alertItem } from './api/views.ts'
 import type { PlaceOf } from './api/views.ts'
-import { eventHubLogEnds } from './hot-path/log-ends.ts'
+import { appliedUpToMs, eventHubLogEnds } from './hot-path/log-ends.ts'
 import type { LogEnds } from './hot-path/log-ends.ts'
 import { openLiveChannel } from './live/live-channel.ts'
 import type { LiveChannel } from './live/live-channel.ts'
@@ -21,6 +21,7 @@ import { readSettings } from './settings.ts'
 import type { AppSettings } from './settings.ts'
 import { openFiles } from './store/files.ts'
 import type { Files } from './store/files.ts'
+import { appliedMessages } from './store/hot-path-store.ts'
 import { readTopology } from './store/plant-store.ts'
 import { openTables } from './store/tables.ts'
 import type { Tables } from './store/tables.ts'
@@ -68,6 +69,12 @@ export function appLogEnds(): LogEnds {
     eventHubName: EVENT_HUB_NAME,
     consumerGroup: REPLAY_CONSUMER_GROUP,
   }))
+}
+
+/** Up to when, hub time, all that has come has been applied. */
+export async function appAppliedUpToMs(): Promise<number> {
+  const [ends, applied] = await Promise.all([appLogEnds().read(), appliedMessages(await appTables())])
+  return appliedUpToMs(ends, applied)
 }
 
 /** Undefined where the app may not speak to the hub. */

@@ -11,8 +11,14 @@ import type { Tables } from '../store/tables.ts'
 import { isActive } from './alert-life.ts'
 import { placeFinder } from './topology.ts'
 
-/** @returns ids of the alerts whose history grew */
-export async function watchSilence(tables: Tables, nowMs: number): Promise<string[]> {
+/** Whoever is behind with the log for longer is blind, and has to say so. */
+const behindMsMax = 15 * 60_000
+
+/**
+ * @param appliedUpToMs up to when, hub time, the log has been applied: what lies behind that may not be silence. Asked only when it matters
+ * @returns ids of the alerts whose history grew
+ */
+export async function watchSilence(tables: Tables, nowMs: number, appliedUpToMs: () => Promise<number>): Promise<string[]> {
   const watchedSinceMs = await noteLook(tables, nowMs)
   const placeOf = placeFinder((await readTopology(tables)) ?? { places: [] })
   const devices = (await listDevices(tables))
@@ -22,7 +28,11 @@ export async function watchSilence(tables: Tables, nowMs: number): Promise<strin
     condition: 'no-data',
     standings: ['open', 'pending', 'shelved', 'suppressed', 'out-of-service'],
   })
-  const events = silenceEvents(devices, known, watchedSinceMs, nowMs)
+  let events = silenceEvents(devices, known, { watchedSinceMs, heardUpToMs: nowMs, nowMs })
+  if (events.some(({ kind }) => kind === 'raised')) {
+    const heardUpToMs = Math.max(Math.min(nowMs, await appliedUpToMs()), nowMs - behindMsMax)
+    events = silenceEvents(devices, known, { watchedSinceMs, heardUpToMs, nowMs })
+  }
   for (const event of events) await appendEvent(tables, event, 'silence')
   return events.map(({ alertId }) => alertId)
 }
@@ -31,11 +41,10 @@ export async function watchSilence(tables: Tables, nowMs: number): Promise<strin
 export function silenceEvents(
   devices: readonly HeardDevice[],
   known: readonly ListedAlert[],
-  watchedSinceMs: number,
-  nowMs: number,
+  { watchedSinceMs, heardUpToMs, nowMs }: { readonly watchedSinceMs: number; readonly heardUpToMs: number; readonly nowMs: number },
 ): AlertEvent[] {
   const active = known.filter(isActive)
-  const silent = silentParts(devices, watchedSinceMs, nowMs)
+  const silent = silentParts(devices, watchedSinceMs, heardUpToMs)
   const ended = active.filter((alert) => isHeardAgain(alert, devices))
   const covered = new Set(active.filter((alert) => !ended.includes(alert)).map(keyOf))
   return [

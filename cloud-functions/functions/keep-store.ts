@@ -1,16 +1,13 @@
 /** Timers of the store: raw readings go to the archive, what is too old goes away. */
 import { app } from '@azure/functions'
-import { appFiles, appLogEnds, appTables } from '../services.ts'
-import { appliedUpToMs, archiveSettledHours } from '../store/archive.ts'
-import { appliedMessages } from '../store/hot-path-store.ts'
+import { appAppliedUpToMs, appFiles, appTables } from '../services.ts'
+import { archiveSettledHours } from '../store/archive.ts'
 import { deleteExpired } from '../store/retention.ts'
 
 app.timer('archive-readings', {
   schedule: '0 25 * * * *',
   handler: async (_timer, context) => {
-    const tables = await appTables()
-    const [ends, applied] = await Promise.all([appLogEnds().read(), appliedMessages(tables)])
-    const hours = await archiveSettledHours(tables, (await appFiles()).archive, Date.now(), appliedUpToMs(ends, applied))
+    const hours = await archiveSettledHours(await appTables(), (await appFiles()).archive, Date.now(), await appAppliedUpToMs())
     context.info(`archived ${hours} hours`)
   },
 })

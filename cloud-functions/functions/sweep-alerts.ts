@@ -2,7 +2,7 @@
 import { app } from '@azure/functions'
 import { sweepAlerts } from '../alerting/settle-alert.ts'
 import { watchSilence } from '../alerting/watch-silence.ts'
-import { appDesk } from '../services.ts'
+import { appAppliedUpToMs, appDesk } from '../services.ts'
 import { recentlyTouchedAlerts } from '../store/alert-store.ts'
 
 /** A hint that has not been acted on within this time is lost. Wider than any pause between two sweeps. */
@@ -13,10 +13,16 @@ let settled: ReadonlyMap<string, string> = new Map()
 
 app.timer('sweep-alerts', {
   schedule: '*/10 * * * * *',
-  handler: async () => {
+  handler: async (_timer, context) => {
     const desk = await appDesk()
     const nowMs = Date.now()
-    const silent = await watchSilence(desk.tables, nowMs)
+    const silent = await watchSilence(desk.tables, nowMs, () =>
+      appAppliedUpToMs().catch((error: unknown) => {
+        // Whoever cannot ask how far the log goes may be behind it.
+        context.warn(`how far the log has been applied is not known: ${String(error)}`)
+        return Number.NEGATIVE_INFINITY
+      }),
+    )
     const touched = await recentlyTouchedAlerts(desk.tables, nowMs - lookBackMs)
     const grown = [...touched].filter(([alertId, mark]) => settled.get(alertId) !== mark).map(([alertId]) => alertId)
     await sweepAlerts(desk, new Set([...silent, ...grown]), nowMs)

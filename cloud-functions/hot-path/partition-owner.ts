@@ -21,6 +21,7 @@ type Held = {
   readonly state: PartitionState
   etag: string | undefined
   savedMs: number
+  savedSequence: number
   readonly unsaved: Set<string>
   readonly unshown: Set<string>
 }
@@ -40,7 +41,8 @@ export class PartitionOwner {
   readonly #options: PartitionOwnerOptions
   #held: Held | undefined
   #queue: Promise<unknown> = Promise.resolve()
-  #timer: NodeJS.Timeout | undefined
+  #showTimer: NodeJS.Timeout | undefined
+  #saveTimer: NodeJS.Timeout | undefined
   #showing: Promise<void> = Promise.resolve()
 
   constructor(options: PartitionOwnerOptions) {
@@ -59,11 +61,16 @@ export class PartitionOwner {
     return result
   }
 
-  /** Writes what waits to be shown. */
-  async show(): Promise<void> {
+  /** Writes what waits to be written. */
+  async flush(): Promise<void> {
+    await this.#showNow()
+    await this.#saveInTurn()
+  }
+
+  async #showNow(): Promise<void> {
     await this.#showing
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    clearTimeout(this.#showTimer)
+    this.#showTimer = undefined
     await this.#show()
   }
 
@@ -97,7 +104,7 @@ export class PartitionOwner {
   }
 
   #showLater(): void {
-    this.#timer ??= setTimeout(() => void this.show(), showEveryMs)
+    this.#showTimer ??= setTimeout(() => void this.#showNow(), showEveryMs)
   }
 
   async #process(messages: readonly LoggedMessage[]): Promise<string[]> {
@@ -123,7 +130,8 @@ export class PartitionOwner {
     // What was applied and not shown before a crash is shown now; and once more when an owner that does not know it has
     // lost the partition has had the time to show the last it knew.
     setTimeout(() => this.#showAll(), showAgainMs).unref()
-    return { state, etag, savedMs: 0, unsaved: new Set(), unshown: new Set(state.devices.keys()) }
+    const { appliedSequence: savedSequence } = state
+    return { state, etag, savedMs: 0, savedSequence, unsaved: new Set(), unshown: new Set(state.devices.keys()) }
   }
 
   async #catchUp(held: Held, beforeSequence: number, alertIds: Set<string>): Promise<void> {
@@ -147,13 +155,41 @@ export class PartitionOwner {
       held.unshown.add(deviceId)
     }
     // A segment that is closed must not be shown as open, too: its readings would count twice.
-    if (effects.closedSegments.length > 0) await this.show()
+    if (effects.closedSegments.length > 0) await this.#showNow()
     // The last of a burst is shown, too, though no batch comes after it.
     else this.#showLater()
-    if (nowMs() - held.savedMs < saveEveryMs) return
+    if (nowMs() - held.savedMs >= saveEveryMs) await this.#save(held)
+    // The state after the last of a burst is written, too: it says how far the log has been applied.
+    else this.#saveTimer ??= setTimeout(() => void this.#saveInTurn(), saveEveryMs)
+  }
+
+  async #save(held: Held): Promise<void> {
+    const { tables, partitionId, nowMs } = this.#options
+    clearTimeout(this.#saveTimer)
+    this.#saveTimer = undefined
+    const { appliedSequence } = held.state
     held.etag = await savePartition(tables, partitionId, held.state, devicesOf(held.state, held.unsaved), held.etag)
     held.unsaved.clear()
     held.savedMs = nowMs()
+    held.savedSequence = appliedSequence
+  }
+
+  /** Between two batches: neither may see the other half done. */
+  #saveInTurn(): Promise<void> {
+    const saved = this.#queue.then(async () => {
+      clearTimeout(this.#saveTimer)
+      this.#saveTimer = undefined
+      const held = this.#held
+      if (!held || held.savedSequence === held.state.appliedSequence) return
+      try {
+        await this.#save(held)
+      } catch (error) {
+        this.#held = undefined
+        this.#options.warn(`partition ${this.#options.partitionId}: its state was not written and is read again: ${String(error)}`)
+      }
+    })
+    this.#queue = saved
+    return saved
   }
 }
 

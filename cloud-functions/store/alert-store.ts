@@ -159,6 +159,7 @@ export type AlertFilter = {
   readonly standings?: readonly Standing[] | undefined
   readonly deviceId?: string | undefined
   readonly sinceMs?: number | undefined
+  readonly beforeMs?: number | undefined
   readonly condition?: Alert['condition'] | undefined
   /** The root of an incident, and what belongs to it. */
   readonly incidentId?: string | undefined
@@ -171,13 +172,14 @@ const FactsRow = z.looseObject({ facts: z.string() })
 /** At most `limit` alerts that pass the filter, in no particular order. */
 export async function listAlerts(
   tables: Tables,
-  { standings, deviceId, sinceMs, condition, incidentId, lookDueMs }: AlertFilter,
+  { standings, deviceId, sinceMs, beforeMs, condition, incidentId, lookDueMs }: AlertFilter,
   limit = alertsListedMax,
 ): Promise<ListedAlert[]> {
   const clauses = [`PartitionKey eq '${alertPartition}'`]
   if (standings) clauses.push(`(${standings.map((standing) => `standing eq '${standing}'`).join(' or ')})`)
   if (deviceId !== undefined) clauses.push(`deviceId eq '${quoted(deviceId)}'`)
   if (sinceMs !== undefined) clauses.push(`raisedAt ge datetime'${new Date(sinceMs).toISOString()}'`)
+  if (beforeMs !== undefined) clauses.push(`raisedAt lt datetime'${new Date(beforeMs).toISOString()}'`)
   if (condition !== undefined) clauses.push(`condition eq '${condition}'`)
   if (incidentId !== undefined) clauses.push(`(incidentId eq '${quoted(incidentId)}' or RowKey eq '${quoted(incidentId)}')`)
   if (lookDueMs !== undefined) clauses.push(`nextLookMs le ${lookDueMs.toFixed(1)}`)

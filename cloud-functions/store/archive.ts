@@ -7,9 +7,7 @@
 import { RestError } from '@azure/storage-blob'
 import type { ContainerClient } from '@azure/storage-blob'
 import { z } from 'zod'
-import type { LogEnd } from '../hot-path/log-ends.ts'
 import type { Segment } from '../hot-path/open-segment.ts'
-import type { AppliedUpTo } from './hot-path-store.ts'
 import { listDevices, readDevice, readSegments } from './latest-store.ts'
 import { rowsOf } from './reading-rows.ts'
 import type { ReadingRow } from './reading-rows.ts'
@@ -29,19 +27,6 @@ const Progress = z.object({ archivedUpTo: z.iso.datetime() })
 function folderOf(hourStartMs: number): string {
   const [date, time] = new Date(hourStartMs).toISOString().split('T')
   return `date=${date}/hour=${time!.slice(0, 2)}`
-}
-
-/**
- * Up to when messages have been applied, hub time: a partition that has nothing left does not count, one that has applied
- * nothing of what it has holds back everything.
- */
-export function appliedUpToMs(ends: readonly LogEnd[], applied: ReadonlyMap<string, AppliedUpTo>): number {
-  const upTo = ends.map(({ partitionId, lastSequence }) => {
-    const { sequence, arrivedMs } = applied.get(partitionId) ?? { sequence: -1, arrivedMs: 0 }
-    if (lastSequence <= sequence) return Number.POSITIVE_INFINITY
-    return arrivedMs > 0 ? arrivedMs : Number.NEGATIVE_INFINITY
-  })
-  return Math.min(...upTo)
 }
 
 /** Archives the hours that are settled, from where it ended the last time. @returns how many */

@@ -12,6 +12,7 @@ import { decodeSnapshot, encodeSnapshot, UnreadableSnapshotError } from '../hot-
 import type { DeviceState } from '../hot-path/device-state.ts'
 import { newPartitionState } from '../hot-path/fold.ts'
 import type { DeadLetter, Effects, PartitionState } from '../hot-path/fold.ts'
+import type { AppliedUpTo } from '../hot-path/log-ends.ts'
 import { encodeSegment } from '../hot-path/open-segment.ts'
 import { appendEvent } from './alert-store.ts'
 import { writeRollups } from './rollup-store.ts'
@@ -58,8 +59,6 @@ export async function loadPartition(tables: Tables, partitionId: string): Promis
   // One unreadable device voids the partition: its state can only be had by folding the log again from its beginning.
   return { state: newPartitionState(), etag, unreadable }
 }
-
-export type AppliedUpTo = { readonly sequence: number; /** When the hub took it. */ readonly arrivedMs: number }
 
 /** The last message that each partition has applied, as far as it is written down. */
 export async function appliedMessages(tables: Tables): Promise<Map<string, AppliedUpTo>> {

@@ -35,8 +35,7 @@ export async function deleteExpired(tables: Tables, nowMs: number): Promise<numb
     }
   }
   deleted += await deleteWhere(tables, 'deadLetters', `arrivedMs lt ${nowMs - retentionMs.deadLetters}d`)
-  for (const { alertId, raisedAtMs } of await listAlerts(tables, { standings: ['closed'] })) {
-    if (raisedAtMs >= nowMs - retentionMs.alerts) continue
+  for (const { alertId } of await listAlerts(tables, { standings: ['closed'], beforeMs: nowMs - retentionMs.alerts })) {
     // The history goes first: an alert without one would be rebuilt from nothing.
     for (const name of ['outbox', 'alertEvents'] as const) deleted += await deleteWhere(tables, name, `PartitionKey eq '${alertId}'`)
     deleted += await deleteWhere(tables, 'alerts', `RowKey eq '${alertId}'`)

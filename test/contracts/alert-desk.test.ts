@@ -20,6 +20,7 @@ import type { ListedAlert } from '../../cloud-functions/store/alert-store.ts'
 import { writeLatest } from '../../cloud-functions/store/hot-path-store.ts'
 import { messagesWith, outboxOf } from '../../cloud-functions/store/outbox-store.ts'
 import { writeTopology } from '../../cloud-functions/store/plant-store.ts'
+import { deleteExpired, retentionMs } from '../../cloud-functions/store/retention.ts'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
 import { closeWorkOrder, listWorkOrders } from '../../cloud-functions/store/work-order-store.ts'
@@ -110,12 +111,12 @@ async function happens(desk: AlertDesk, event: AlertEvent): Promise<Alert | unde
   return settleAlert(desk, event.alertId, nowMs)
 }
 
-/** Time passes, with a sweep every ten seconds. */
-async function pass(desk: AlertDesk, lengthMs: number, everyMs = 10_000): Promise<void> {
+/** Time passes, with a sweep every ten seconds. @param appliedUpToMs how far the log has been applied */
+async function pass(desk: AlertDesk, lengthMs: number, everyMs = 10_000, appliedUpToMs = Infinity): Promise<void> {
   const untilMs = nowMs + lengthMs
   while (nowMs < untilMs) {
     nowMs = Math.min(untilMs, nowMs + everyMs)
-    await sweepAlerts(desk, await watchSilence(tables, nowMs), nowMs)
+    await sweepAlerts(desk, await watchSilence(tables, nowMs, () => Promise.resolve(appliedUpToMs)), nowMs)
   }
 }
 
@@ -326,6 +327,23 @@ describe('silence', () => {
     expect(await listAlerts(tables, {})).toEqual([])
     await pass(desk, 60_000)
     expect((await listAlerts(tables, {})).length).toBeGreaterThan(0)
+  })
+
+  test('while the log is behind, what has not been applied is no silence; whoever stays behind is blind, and says so', async () => {
+    const desk = deskWith()
+    await pass(desk, 20_000)
+    await heard(names('press', 3), nowMs)
+    const appliedMs = nowMs + 30_000
+    await pass(desk, 15 * minuteMs, 30_000, appliedMs)
+    expect(await listAlerts(tables, {})).toEqual([])
+    // One of them had stopped, as is seen when the log has been applied further.
+    await heard(names('press', 3).slice(1), appliedMs + 80_000)
+    await pass(desk, 10_000, 10_000, appliedMs + 90_000)
+    const silent = async () =>
+      (await listAlerts(tables, { standings: ['open'] })).map(({ deviceId, scope = 'device' }) => [scope, deviceId])
+    expect(await silent()).toEqual([['device', 'press-001']])
+    await pass(desk, 5 * minuteMs, 30_000, appliedMs + 90_000)
+    expect(await silent()).toContainEqual(['plant', 'plant'])
   })
 
   test('no delay of an alert runs through a gap in the data', async () => {
@@ -554,6 +572,28 @@ describe('who is told', () => {
     await happens(desk, raisedEvent({ alertId: idOf(1), atMs: nowMs }))
     expect(pager.received).toEqual([])
     expect((await outboxOf(tables, idOf(1)))[0]).toMatchObject({ status: 'waiting', lastError: 'the service department answered 302' })
+  })
+})
+
+describe('retention', () => {
+  test('a closed alert goes with its history and messages when it is old; one that is open stays, and so does what is young', async () => {
+    const desk = deskWith()
+    const close = async (alertId: string) => {
+      await happens(desk, { kind: 'returned', alertId, atMs: nowMs, why: 'normal-again' })
+      await commandAlert(desk, alertId, { name: 'acknowledge', body: { note: '' } }, { by: 'ann', nowMs })
+    }
+    for (const [index, deviceId] of ['old', 'open', 'young'].entries()) {
+      if (deviceId === 'young') nowMs += 40 * 86_400_000
+      await happens(desk, raisedEvent({ alertId: idOf(index + 1), deviceId, atMs: nowMs }))
+      if (deviceId !== 'open') await close(idOf(index + 1))
+    }
+    await deleteExpired(tables, startMs + retentionMs.alerts + 86_400_000)
+    expect((await listAlerts(tables, {})).map(({ deviceId }) => deviceId).sort()).toEqual(['open', 'young'])
+    expect([await readEvents(tables, idOf(1)), await outboxOf(tables, idOf(1))]).toEqual([[], []])
+    for (const kept of [2, 3]) expect(await outboxOf(tables, idOf(kept))).not.toEqual([])
+    // Its condition is free again.
+    await happens(desk, raisedEvent({ alertId: idOf(4), deviceId: 'old', atMs: nowMs }))
+    expect((await listAlerts(tables, { standings: ['open'], deviceId: 'old' })).map(({ alertId }) => alertId)).toEqual([idOf(4)])
   })
 })
 

@@ -9,8 +9,10 @@ import { pointsMax, readPoints, widthFor } from '../../cloud-functions/api/point
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/device-state.ts'
 import type { LoggedMessage } from '../../cloud-functions/hot-path/fold.ts'
+import { appliedUpToMs } from '../../cloud-functions/hot-path/log-ends.ts'
 import { PartitionOwner } from '../../cloud-functions/hot-path/partition-owner.ts'
-import { appliedUpToMs, archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
+import { archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
+import { appliedMessages } from '../../cloud-functions/store/hot-path-store.ts'
 import { openFiles, writeRows } from '../../cloud-functions/store/files.ts'
 import type { Files } from '../../cloud-functions/store/files.ts'
 import { listDevices, readDevice } from '../../cloud-functions/store/latest-store.ts'
@@ -21,6 +23,7 @@ import { openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
 import { cloudForTests } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
+import { eventually } from '../support/eventually.ts'
 import { batchesOf, plantLog, readerOf } from '../support/log.ts'
 
 let cloud: CloudForTests
@@ -77,10 +80,10 @@ test('the log is applied up to where its slowest partition is; one that has noth
   expect(appliedUpToMs([end('0', 7), end('2', 0)], applied)).toBe(-Infinity)
 })
 
-type Owner = Pick<PartitionOwner, 'process' | 'show'>
+type Owner = Pick<PartitionOwner, 'process' | 'flush'>
 
-/** @param saveEveryMs how often state is written, by a clock that moves a second a look */
-function ownerOf(readLog = readerOf(log)): { owner: Owner; warnings: string[] } {
+/** @param stepMs by how much the owner's clock moves each time it looks: state is written every two seconds of it */
+function ownerOf(readLog = readerOf(log), stepMs = 1_000): { owner: Owner; warnings: string[] } {
   const warnings: string[] = []
   let nowMs = startMs
   const owner = new PartitionOwner({
@@ -88,7 +91,7 @@ function ownerOf(readLog = readerOf(log)): { owner: Owner; warnings: string[] } 
     tables,
     readLog,
     compression: zlibCompression,
-    nowMs: () => (nowMs += 1_000),
+    nowMs: () => (nowMs += stepMs),
     warn: (text) => void warnings.push(text),
   })
   return { owner, warnings }
@@ -97,7 +100,7 @@ function ownerOf(readLog = readerOf(log)): { owner: Owner; warnings: string[] } 
 async function processAll(owner: Owner, batches: readonly (readonly LoggedMessage[])[]): Promise<string[]> {
   const alertIds: string[] = []
   for (const batch of batches) alertIds.push(...(await owner.process(batch)))
-  await owner.show()
+  await owner.flush()
   return alertIds
 }
 
@@ -155,7 +158,7 @@ describe('effectively once', () => {
           fenced++
           await owner.process(batch)
         })
-    for (const owner of [one, two]) await owner.show()
+    for (const owner of [one, two]) await owner.flush()
     expect(fenced).toBeGreaterThan(0)
     expect(await contents()).toEqual(expected)
   }, 60_000)
@@ -177,13 +180,25 @@ describe('effectively once', () => {
           }
         }
       }
-      await owner.show()
+      await owner.flush()
     } finally {
       delete (tables.readings as { upsertEntity?: unknown }).upsertEntity
     }
     expect(failures).toBeGreaterThan(2)
     expect(await contents()).toEqual(expected)
   }, 60_000)
+})
+
+test('the state after the last of a burst is written, though no batch comes after it', async () => {
+  const { owner } = ownerOf(readerOf(log), 1)
+  for (const batch of batchesOf(log.slice(0, 60), 20)) await owner.process(batch)
+  expect((await appliedMessages(tables)).get('0')).toMatchObject({ sequence: 19 })
+  const applied = await eventually(async () => {
+    const { sequence, arrivedMs } = (await appliedMessages(tables)).get('0')!
+    return sequence === 59 ? { sequence, arrivedMs } : undefined
+  })
+  expect(applied.arrivedMs).toBe(log[59]!.arrivedMs)
+  await owner.flush()
 })
 
 describe('a snapshot that cannot be read', () => {
