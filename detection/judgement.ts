@@ -17,7 +17,7 @@ export type SeriesTraits = {
   readonly configuration: DetectionConfiguration
   /** What the signal cannot or must not exceed, in its unit a second. */
   readonly ratePerSMax: number | undefined
-  /** The worst first. */
+  /** In the order of its model: the first that is passed counts. */
   readonly limits: readonly LimitAlarm[]
 }
 

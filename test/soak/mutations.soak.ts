@@ -165,6 +165,34 @@ const mutations: readonly Mutation[] = [
     to: 'if (afterSequence + 1 >= 0) return',
     tests: 'test/contracts/hot-path-store.test.ts',
   },
+  {
+    what: 'an hour is archived before all of it is applied',
+    file: 'cloud-functions/store/archive.ts',
+    from: 'Math.min(nowMs, appliedMs)',
+    to: 'nowMs',
+    tests: 'test/contracts/hot-path-store.test.ts',
+  },
+  {
+    what: 'a backlog is taken for silence',
+    file: 'cloud-functions/alerting/watch-silence.ts',
+    from: 'Math.max(Math.min(nowMs, await appliedUpToMs()), nowMs - behindMsMax)',
+    to: 'nowMs',
+    tests: 'test/contracts/alert-desk.test.ts',
+  },
+  {
+    what: 'a log counts from the beginning again where all records have gone',
+    file: 'local-cloud/log/commit-log.ts',
+    from: 'index.beginAt(ends.get(String(partition)) ?? 0)',
+    to: 'index.beginAt(0)',
+    tests: 'test/local-cloud/commit-log.test.ts',
+  },
+  {
+    what: 'what was handed on and not written is passed over',
+    file: 'local-cloud/edge-runtime/store-and-forward.ts',
+    from: 'Math.min(stored.next, log.info(partition).endSequence)',
+    to: 'stored.next',
+    tests: 'test/local-cloud/store-and-forward.test.ts',
+  },
 ]
 
 test.each(mutations)(
