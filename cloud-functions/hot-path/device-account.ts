@@ -10,9 +10,10 @@ const bootsMax = 8
 
 type Boot = { appliedSeq: number; receivedSeq: number }
 
-/** Plain data: kept in a snapshot as JSON. */
+/** Plain data but for the map. */
 export type DeviceAccount = {
-  boots: Record<string, Boot>
+  /** By names that devices give them, the oldest first. */
+  readonly boots: Map<string, Boot>
   /** Highest seqs of boots no longer remembered. */
   forgottenSeqs: number
   stored: number
@@ -23,11 +24,11 @@ export type DeviceAccount = {
 }
 
 export function newAccount(): DeviceAccount {
-  return { boots: {}, forgottenSeqs: 0, stored: 0, filtered: 0, deadLettered: 0, expired: 0, duplicates: 0 }
+  return { boots: new Map(), forgottenSeqs: 0, stored: 0, filtered: 0, deadLettered: 0, expired: 0, duplicates: 0 }
 }
 
 export function appliedSeq(account: DeviceAccount, bootId: string): number {
-  return account.boots[bootId]?.appliedSeq ?? 0
+  return account.boots.get(bootId)?.appliedSeq ?? 0
 }
 
 /**
@@ -75,19 +76,22 @@ export function bookDeadLetter(account: DeviceAccount, { bootId, seq, count }: {
 }
 
 function bootOf(account: DeviceAccount, bootId: string): Boot {
-  const known = account.boots[bootId]
+  const { boots } = account
+  const known = boots.get(bootId)
   if (known) return known
-  const bootIds = Object.keys(account.boots)
-  const oldest = bootIds[0]
-  if (bootIds.length >= bootsMax && oldest !== undefined) {
-    account.forgottenSeqs += account.boots[oldest]!.appliedSeq
-    delete account.boots[oldest]
+  const [oldest] = boots
+  if (oldest && boots.size >= bootsMax) {
+    const [oldestId, { appliedSeq: seqs }] = oldest
+    account.forgottenSeqs += seqs
+    boots.delete(oldestId)
   }
-  return (account.boots[bootId] = { appliedSeq: 0, receivedSeq: 0 })
+  const boot: Boot = { appliedSeq: 0, receivedSeq: 0 }
+  boots.set(bootId, boot)
+  return boot
 }
 
 export function ledgerOf(account: DeviceAccount): LedgerCounts {
-  const boots = Object.values(account.boots)
+  const boots = [...account.boots.values()]
   const applied = account.forgottenSeqs + boots.reduce((sum, boot) => sum + boot.appliedSeq, 0)
   const inFlight = boots.reduce((sum, boot) => sum + Math.max(0, boot.receivedSeq - boot.appliedSeq), 0)
   const { stored, filtered, deadLettered, expired, duplicates } = account

@@ -63,7 +63,7 @@ export function noteArrival(state: DeviceState, arrivedMs: number): void {
   state.usualGapMs = Math.round(Math.max(gapMsMin, usualMs + (gapMs - usualMs) * share))
 }
 
-const snapshotVersion = 4
+const snapshotVersion = 5
 
 const SnapshotHeader = z.object({
   deviceId: z.string(),
@@ -80,7 +80,15 @@ const SnapshotHeader = z.object({
     previousDelayMs: z.number().nullable(),
     epochStartMs: z.number(),
   }),
-  account: z.custom<DeviceAccount>((value) => typeof value === 'object' && value !== null && 'boots' in value),
+  account: z.object({
+    boots: z.array(z.tuple([z.string(), z.object({ appliedSeq: z.number(), receivedSeq: z.number() })])),
+    forgottenSeqs: z.number(),
+    stored: z.number(),
+    filtered: z.number(),
+    deadLettered: z.number(),
+    expired: z.number(),
+    duplicates: z.number(),
+  }),
   latest: z.array(z.tuple([z.string(), z.object({ timeMs: z.number(), value: z.number() })])),
 })
 
@@ -98,7 +106,7 @@ export function encodeSnapshot(state: DeviceState): Uint8Array {
     hoursUpToMs: rollups.hoursUpToMs,
     daysUpToMs: rollups.daysUpToMs,
     clock,
-    account,
+    account: { ...account, boots: [...account.boots] },
     latest: [...latest],
   }
   const writer = new ByteWriter()
@@ -121,13 +129,14 @@ export function decodeSnapshot(bytes: Uint8Array): DeviceState {
     const reader = new ByteReader(bytes)
     const version = reader.uint()
     if (version !== snapshotVersion) throw new RangeError(`a snapshot of version ${version}, this program reads ${snapshotVersion}`)
-    const { hoursUpToMs, daysUpToMs, ...header } = SnapshotHeader.parse(JSON.parse(reader.text()))
+    const { hoursUpToMs, daysUpToMs, account: stored, ...header } = SnapshotHeader.parse(JSON.parse(reader.text()))
     const segmentBytes = reader.take(reader.count())
     const segment = segmentBytes.length > 0 ? decodeSegment(segmentBytes) : undefined
     const hours = decodeBuckets(reader.take(reader.count()), 0)
     const days = decodeBuckets(reader.take(reader.count()), 0)
     const rollups: OpenRollups = { hours, days, hoursUpToMs, daysUpToMs }
-    return { ...header, latest: new Map(header.latest), segment, rollups, watch: readWatch(reader, header.deviceId) }
+    const account = { ...stored, boots: new Map(stored.boots) }
+    return { ...header, account, latest: new Map(header.latest), segment, rollups, watch: readWatch(reader, header.deviceId) }
   } catch (error) {
     throw new UnreadableSnapshotError('the snapshot cannot be read', { cause: error })
   }

@@ -214,6 +214,30 @@ describe('hot path', () => {
   })
 })
 
+describe('a device that names its boot as it likes', () => {
+  test.each(['__proto__', 'constructor', 'toString', '7'])("is kept account of like any other, and harms nobody: '%s'", (bootId) => {
+    const log = pumpLog([2, 2, 2, 2]).map((message) => ({ ...message, properties: { ...message.properties, bootId } }))
+    log[2] = { ...log[2]!, body: text('not telemetry') }
+    const { partition } = fold([...log, { ...log[1]!, sequenceNumber: 9 }])
+    const device = partition.devices.get('pump-1')!
+    expect(ledgerOf(device.account)).toMatchObject({ published: 4, stored: 3, deadLettered: 1, duplicates: 1, unexplained: 0 })
+    expect(ledgerOf(decodeSnapshot(encodeSnapshot(device)).account)).toEqual(ledgerOf(device.account))
+    const stranger: Record<string, unknown> = {}
+    expect([stranger.appliedSeq, stranger.receivedSeq]).toEqual([undefined, undefined])
+  })
+
+  test('is remembered by its last boots, in the order they came, whatever their names', () => {
+    const boots = ['90', 'b', '5', '4', '3', '2', '1', 'c', '0']
+    const log = boots.flatMap((bootId) => pumpLog([2, 2]).map((message) => ({ ...message, properties: { ...message.properties, bootId } })))
+    const numbered = log.map((message, sequenceNumber) => ({ ...message, sequenceNumber }))
+    const again = { ...numbered[3]!, sequenceNumber: numbered.length }
+    const { partition } = fold([...numbered, again])
+    const { account } = partition.devices.get('pump-1')!
+    expect([...account.boots.keys()]).toEqual(boots.slice(1))
+    expect(ledgerOf(account)).toMatchObject({ published: 18, stored: 18, duplicates: 1, unexplained: 0 })
+  })
+})
+
 describe('what an edge module may say', () => {
   const block = (values: readonly number[], fromSeq = 1): DeviceBlock => {
     const seqs = values.map((_, index) => fromSeq + index)
