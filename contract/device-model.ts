@@ -106,7 +106,9 @@ const models: ReadonlyMap<string, DeviceModel> = new Map(
     storageTank,
   ].map((file) => {
     const model = DeviceModel.parse(file)
-    return [model.interface['@id'], model]
+    // Asked by names that devices choose: 'constructor' is no signal of any model.
+    const signals = Object.assign(Object.create(null) as DeviceModel['signals'], model.signals)
+    return [model.interface['@id'], { ...model, signals }]
   }),
 )
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { deviceModel } from '../../contract/device-model.ts'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { ledgerOf } from '../../cloud-functions/hot-path/device-account.ts'
 import { clockBehindMs } from '../../cloud-functions/hot-path/device-clock.ts'
@@ -224,6 +225,20 @@ describe('a device that names its boot as it likes', () => {
     expect(ledgerOf(decodeSnapshot(encodeSnapshot(device)).account)).toEqual(ledgerOf(device.account))
     const stranger: Record<string, unknown> = {}
     expect([stranger.appliedSeq, stranger.receivedSeq]).toEqual([undefined, undefined])
+  })
+
+  test('may name its signals as it likes, too: they are strangers to its model', () => {
+    const names = ['constructor', 'toString', '__proto__', 'hasOwnProperty']
+    const body = text(`{"time":${startMs},"vibrationMmPerS":2,${names.map((name, index) => `"${name}":${index}`).join(',')}}`)
+    const [message] = pumpLog([2])
+    const { partition, effects } = fold([{ ...message!, body, properties: { ...message!.properties, count: '5' } }])
+    expect(effects[0]!.deadLetters).toEqual([])
+    const { latest, modelId, watch } = partition.devices.get('pump-1')!
+    expect([...latest.keys()].sort()).toEqual(['vibrationMmPerS', ...names].sort())
+    for (const name of names) {
+      expect(deviceModel(modelId)!.signals[name]).toBeUndefined()
+      expect(watch.signals.get(name)!.traits).toMatchObject({ isJumpy: false, resolution: 0, ratePerSMax: undefined })
+    }
   })
 
   test('is remembered by its last boots, in the order they came, whatever their names', () => {
