@@ -167,11 +167,10 @@ export class PartitionOwner {
     const { tables, partitionId, nowMs } = this.#options
     clearTimeout(this.#saveTimer)
     this.#saveTimer = undefined
-    const { appliedSequence } = held.state
     held.etag = await savePartition(tables, partitionId, held.state, devicesOf(held.state, held.unsaved), held.etag)
     held.unsaved.clear()
     held.savedMs = nowMs()
-    held.savedSequence = appliedSequence
+    held.savedSequence = held.state.appliedSequence
   }
 
   /** Between two batches: neither may see the other half done. */

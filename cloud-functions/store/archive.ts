@@ -5,7 +5,7 @@
  * before all of it has been applied.
  */
 import { RestError } from '@azure/storage-blob'
-import type { ContainerClient } from '@azure/storage-blob'
+import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import { z } from 'zod'
 import type { Segment } from '../hot-path/open-segment.ts'
 import { listDevices, readDevice, readSegments } from './latest-store.ts'
@@ -34,7 +34,7 @@ export async function archiveSettledHours(tables: Tables, container: ContainerCl
   const endMs = Math.floor((Math.min(nowMs, appliedMs) - settledAfterMs) / hourMs) * hourMs
   const progress = container.getBlockBlobClient(progressName)
   let archived = 0
-  for (let hourStartMs = (await progressOf(container)) ?? endMs - hoursBackFirst * hourMs; hourStartMs < endMs; hourStartMs += hourMs) {
+  for (let hourStartMs = (await archivedUpToMs(progress)) ?? endMs - hoursBackFirst * hourMs; hourStartMs < endMs; hourStartMs += hourMs) {
     await archiveHour(tables, container, hourStartMs)
     const json = JSON.stringify({ archivedUpTo: new Date(hourStartMs + hourMs).toISOString() } satisfies z.infer<typeof Progress>)
     await progress.upload(json, json.length)
@@ -43,10 +43,9 @@ export async function archiveSettledHours(tables: Tables, container: ContainerCl
   return archived
 }
 
-async function progressOf(container: ContainerClient): Promise<number | undefined> {
+async function archivedUpToMs(progress: BlockBlobClient): Promise<number | undefined> {
   try {
-    const json = await container.getBlockBlobClient(progressName).downloadToBuffer()
-    return Date.parse(Progress.parse(JSON.parse(json.toString())).archivedUpTo)
+    return Date.parse(Progress.parse(JSON.parse((await progress.downloadToBuffer()).toString())).archivedUpTo)
   } catch (error) {
     if (error instanceof RestError && error.statusCode === 404) return undefined
     throw error

@@ -2,25 +2,19 @@
  * A durable log of several partitions in one sequence of segment files. An append is acknowledged when its write has reached the disk (O_DSYNC);
  * appends that arrive while one write runs share the next (group commit). Only durable records are shown to readers.
  *
- *     record = length:u32 crc:u32 partition:u16 0:u16 enqueuedMs:f64 sequence:f64 payload
- *
- * The CRC covers everything behind it, so a torn tail is found and cut off when the log is opened. A record's offset is
- * its byte position in the whole log: it never changes, also when old segments are deleted. Nor is a sequence number given
- * twice: `ends.ndjson` holds how far partitions had counted whose records have all gone.
+ * A torn tail is found by its CRC and cut off when the log is opened. A record's offset is its byte position in the whole
+ * log: it never changes, also when old segments are deleted. Nor is a sequence number given twice: `ends.ndjson` holds how
+ * far partitions had counted whose records have all gone.
  */
 import { constants } from 'node:fs'
 import { open, mkdir, readdir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
 import { z } from 'zod'
 import { DocumentStore } from './document-store.ts'
+import { decodeRecord, headerBytes, payloadIn, writeHeader } from './log-record.ts'
+import type { Position, Stretch } from './log-record.ts'
 import { PartitionIndex } from './partition-index.ts'
-
-const headerBytes = 28
-const crcStart = 8
-/** Larger than any message of the hub; a length beyond it is damage. */
-const recordBytesMax = 8 * 1024 * 1024
 
 /** A write returns when its data is on the disk: as write and fdatasync, in one call. */
 const durable = constants.O_RDWR | constants.O_DSYNC
@@ -38,7 +32,6 @@ const arenaBytes = 512 * 1024
 const whenBusy = (lastCount: number) => (lastCount >= 32 ? 1 : 0)
 
 export type LogRecord = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number; readonly payload: Buffer }
-export type Position = { readonly sequenceNumber: number; readonly offset: number; readonly enqueuedMs: number }
 
 export type CommitLogOptions = {
   readonly directory: string
@@ -50,6 +43,9 @@ export type CommitLogOptions = {
   readonly gatherMs?: (lastCount: number) => number
   readonly nowMs: () => number
 }
+
+/** Older records are read so many bytes at once. */
+const stretchBytes = 256 * 1024
 
 type SegmentFile = {
   readonly start: number
@@ -357,18 +353,6 @@ export class CommitLog {
 
 const EndSequence = z.number().int().nonnegative()
 
-/** A piece of the log as it lies in its file. */
-type Stretch = { readonly offset: number; readonly bytes: Buffer }
-const stretchBytes = 256 * 1024
-
-/** The payload of a record, if all of it is in the stretch. */
-function payloadIn({ offset, bytes }: Stretch, recordOffset: number): Buffer | undefined {
-  const at = recordOffset - offset
-  if (at < 0 || at + headerBytes > bytes.length) return undefined
-  const end = at + headerBytes + bytes.readUInt32LE(at)
-  return end <= bytes.length ? bytes.subarray(at + headerBytes, end) : undefined
-}
-
 function newGroup(): Group {
   let resolve!: () => void
   let reject!: (error: unknown) => void
@@ -379,28 +363,4 @@ function newGroup(): Group {
   // A group that fails before anybody has joined it fails for nobody.
   promise.catch(() => {})
   return { records: [], promise, resolve, reject }
-}
-
-/** Completes a record whose payload is in its place. */
-function writeHeader(target: Buffer, at: number, partition: number, { sequenceNumber, enqueuedMs }: Position, payloadBytes: number): void {
-  target.writeUInt32LE(payloadBytes, at)
-  target.writeUInt16LE(partition, at + 8)
-  target.writeUInt16LE(0, at + 10)
-  target.writeDoubleLE(enqueuedMs, at + 12)
-  target.writeDoubleLE(sequenceNumber, at + 20)
-  target.writeUInt32LE(crc32(target.subarray(at + crcStart, at + headerBytes + payloadBytes)), at + 4)
-}
-
-function decodeRecord(contents: Buffer, position: number) {
-  if (position + headerBytes > contents.length) return undefined
-  const length = contents.readUInt32LE(position)
-  const end = position + headerBytes + length
-  if (length > recordBytesMax || end > contents.length) return undefined
-  if (crc32(contents.subarray(position + crcStart, end)) !== contents.readUInt32LE(position + 4)) return undefined
-  return {
-    partition: contents.readUInt16LE(position + 8),
-    enqueuedMs: contents.readDoubleLE(position + 12),
-    sequenceNumber: contents.readDoubleLE(position + 20),
-    payload: contents.subarray(position + headerBytes, end),
-  }
 }

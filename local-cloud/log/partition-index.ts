@@ -1,5 +1,5 @@
 /** Where the records of one partition lie, when they came, and the payloads of the newest. */
-import type { Position } from './commit-log.ts'
+import type { Position } from './log-record.ts'
 
 /** Live readers are served from here; older records are read from the file. */
 const cacheBytesMax = 8 * 1024 * 1024
