@@ -13,8 +13,9 @@ import { openHubRest } from './api/hub-rest.ts'
 import type { HubRest } from './api/hub-rest.ts'
 import { alertItem } from './api/views.ts'
 import type { PlaceOf } from './api/views.ts'
-import { appliedUpToMs, eventHubLogEnds } from './hot-path/log-ends.ts'
-import type { LogEnds } from './hot-path/log-ends.ts'
+import { eventHubLogEnds } from './hot-path/log-ends.ts'
+import type { LogOptions } from './hot-path/log-consumer.ts'
+import type { LogEnds, LogPosition } from './hot-path/log-ends.ts'
 import { openLiveChannel } from './live/live-channel.ts'
 import type { LiveChannel } from './live/live-channel.ts'
 import { readSettings } from './settings.ts'
@@ -62,19 +63,17 @@ export function appLive(): LiveChannel | undefined {
   return connection === undefined ? undefined : (live ??= openLiveChannel(connection, (text) => process.emitWarning(text)))
 }
 
-export function appLogEnds(): LogEnds {
-  const { EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
-  return (logEnds ??= eventHubLogEnds({
-    connection: eventHubsConnection(appSettings()),
-    eventHubName: EVENT_HUB_NAME,
-    consumerGroup: REPLAY_CONSUMER_GROUP,
-  }))
+/** How far the log goes, and how far it has been applied. */
+export async function appLogPosition(): Promise<LogPosition> {
+  logEnds ??= eventHubLogEnds(appLog())
+  const [ends, applied] = await Promise.all([logEnds.read(), appliedMessages(await appTables())])
+  return { ends, applied }
 }
 
-/** Up to when, hub time, all that has come has been applied. */
-export async function appAppliedUpToMs(): Promise<number> {
-  const [ends, applied] = await Promise.all([appLogEnds().read(), appliedMessages(await appTables())])
-  return appliedUpToMs(ends, applied)
+/** The log as it is read again, beside the trigger. */
+export function appLog(): LogOptions {
+  const { EVENT_HUB_NAME, REPLAY_CONSUMER_GROUP } = appSettings()
+  return { connection: eventHubsConnection(appSettings()), eventHubName: EVENT_HUB_NAME, consumerGroup: REPLAY_CONSUMER_GROUP }
 }
 
 /** Undefined where the app may not speak to the hub. */

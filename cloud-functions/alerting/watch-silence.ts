@@ -15,10 +15,10 @@ import { placeFinder } from './topology.ts'
 const behindMsMax = 15 * 60_000
 
 /**
- * @param appliedUpToMs up to when, hub time, the log has been applied: what lies behind that may not be silence. Asked only when it matters
+ * @param appliedUpToMs up to when, hub time, the log has been applied: what lies behind that may not be silence
  * @returns ids of the alerts whose history grew
  */
-export async function watchSilence(tables: Tables, nowMs: number, appliedUpToMs: () => Promise<number>): Promise<string[]> {
+export async function watchSilence(tables: Tables, nowMs: number, appliedUpToMs: number): Promise<string[]> {
   const watchedSinceMs = await noteLook(tables, nowMs)
   const placeOf = placeFinder((await readTopology(tables)) ?? { places: [] })
   const devices = (await listDevices(tables))
@@ -28,11 +28,8 @@ export async function watchSilence(tables: Tables, nowMs: number, appliedUpToMs:
     condition: 'no-data',
     standings: ['open', 'pending', 'shelved', 'suppressed', 'out-of-service'],
   })
-  let events = silenceEvents(devices, known, { watchedSinceMs, heardUpToMs: nowMs, nowMs })
-  if (events.some(({ kind }) => kind === 'raised')) {
-    const heardUpToMs = Math.max(Math.min(nowMs, await appliedUpToMs()), nowMs - behindMsMax)
-    events = silenceEvents(devices, known, { watchedSinceMs, heardUpToMs, nowMs })
-  }
+  const heardUpToMs = Math.max(Math.min(nowMs, appliedUpToMs), nowMs - behindMsMax)
+  const events = silenceEvents(devices, known, { watchedSinceMs, heardUpToMs, nowMs })
   for (const event of events) await appendEvent(tables, event, 'silence')
   return events.map(({ alertId }) => alertId)
 }

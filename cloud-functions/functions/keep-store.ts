@@ -1,13 +1,19 @@
 /** Timers of the store: raw readings go to the archive, what is too old goes away. */
 import { app } from '@azure/functions'
-import { appAppliedUpToMs, appFiles, appTables } from '../services.ts'
+import { appliedUpToMs } from '../hot-path/log-ends.ts'
+import { appFiles, appLogPosition, appTables } from '../services.ts'
 import { archiveSettledHours } from '../store/archive.ts'
 import { deleteExpired } from '../store/retention.ts'
 
 app.timer('archive-readings', {
   schedule: '0 25 * * * *',
   handler: async (_timer, context) => {
-    const hours = await archiveSettledHours(await appTables(), (await appFiles()).archive, Date.now(), await appAppliedUpToMs())
+    const hours = await archiveSettledHours(
+      await appTables(),
+      (await appFiles()).archive,
+      Date.now(),
+      appliedUpToMs(await appLogPosition()),
+    )
     context.info(`archived ${hours} hours`)
   },
 })

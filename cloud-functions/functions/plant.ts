@@ -6,10 +6,9 @@ import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { Topology } from '../alerting/topology.ts'
 import { endpoint } from '../api/endpoint.ts'
 import { Problem } from '../api/problem.ts'
-import { appHub, appLogEnds, appTables, forgetPlaces } from '../services.ts'
+import { appHub, appLogPosition, appTables, forgetPlaces } from '../services.ts'
 import { listDeadLetters, markReplayed, readDeadLetter } from '../store/dead-letter-store.ts'
 import type { StoredDeadLetter } from '../store/dead-letter-store.ts'
-import { appliedMessages } from '../store/hot-path-store.ts'
 import { readTopology, topologyCharactersMax, writeTopology } from '../store/plant-store.ts'
 
 endpoint({
@@ -51,7 +50,7 @@ endpoint({
   access: 'viewer',
   response: PartitionList,
   handle: async () => {
-    const [ends, applied] = await Promise.all([appLogEnds().read(), appliedMessages(await appTables())])
+    const { ends, applied } = await appLogPosition()
     return {
       partitions: ends.map(({ partitionId, lastSequence, lastEnqueuedMs }) => {
         const appliedSequence = applied.get(partitionId)?.sequence ?? -1

@@ -1,7 +1,8 @@
 /**
  * Owns one partition: holds its state in memory, catches up from the log when there is a hole between the state and
  * the batch, writes effects before state, and lets go of the state whenever a write fails. The trigger moves its
- * checkpoint even after an exception; the hole that leaves is read again from the log with the next batch.
+ * checkpoint even after an exception; the hole that leaves is read again from the log with the next batch, or, where
+ * none comes, by the sweep.
  */
 import type { Compression } from '../../contract/telemetry/telemetry.ts'
 import { loadPartition, savePartition, writeEffects, writeLatest } from '../store/hot-path-store.ts'
@@ -55,8 +56,26 @@ export class PartitionOwner {
    * @throws when the store or the log fails: the same batch may be given again
    */
   process(messages: readonly LoggedMessage[]): Promise<string[]> {
+    const [first] = messages
+    return first ? this.#inTurn(first.sequenceNumber, messages) : Promise.resolve([])
+  }
+
+  /**
+   * Applies what the log holds before a sequence number, for want of a batch that would show the hole, and lets go of the
+   * state: whoever has the next batch goes on from what is written.
+   * @returns ids of the alerts whose history grew
+   * @throws when the store or the log fails
+   */
+  async catchUp(beforeSequence: number): Promise<string[]> {
+    const alertIds = await this.#inTurn(beforeSequence, [])
+    await this.flush()
+    this.#held = undefined
+    return alertIds
+  }
+
+  #inTurn(beforeSequence: number, messages: readonly LoggedMessage[]): Promise<string[]> {
     // The trigger hands over one batch of a partition at a time; the queue keeps that true if it ever does not.
-    const result = this.#queue.then(() => this.#process(messages))
+    const result = this.#queue.then(() => this.#process(beforeSequence, messages))
     this.#queue = result.catch(() => {})
     return result
   }
@@ -107,14 +126,12 @@ export class PartitionOwner {
     this.#showTimer ??= setTimeout(() => void this.#showNow(), showEveryMs)
   }
 
-  async #process(messages: readonly LoggedMessage[]): Promise<string[]> {
-    const first = messages[0]
-    if (!first) return []
+  async #process(beforeSequence: number, messages: readonly LoggedMessage[]): Promise<string[]> {
     const alertIds = new Set<string>()
     try {
       const held = (this.#held ??= await this.#load())
-      await this.#catchUp(held, first.sequenceNumber, alertIds)
-      await this.#apply(held, messages, alertIds)
+      await this.#catchUp(held, beforeSequence, alertIds)
+      if (messages.length > 0) await this.#apply(held, messages, alertIds)
       return [...alertIds]
     } catch (error) {
       this.#held = undefined

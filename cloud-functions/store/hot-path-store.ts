@@ -28,7 +28,12 @@ export class PartitionLostError extends Error {
 }
 
 const partitionRowKey = '!partition'
-const PartitionRow = z.looseObject({ etag: z.string(), appliedSequence: z.number(), appliedMs: z.number().default(0) })
+const PartitionRow = z.looseObject({
+  etag: z.string(),
+  timestamp: z.iso.datetime(),
+  appliedSequence: z.number(),
+  appliedMs: z.number().default(0),
+})
 
 export type LoadedPartition = { readonly state: PartitionState; readonly etag: string | undefined; readonly unreadable: string[] }
 
@@ -65,8 +70,9 @@ export async function appliedMessages(tables: Tables): Promise<Map<string, Appli
   const applied = new Map<string, AppliedUpTo>()
   const queryOptions = { filter: `RowKey eq '${partitionRowKey}'` }
   for await (const row of tables.hotPathState.listEntities({ queryOptions })) {
-    const { appliedSequence, appliedMs } = PartitionRow.parse(row)
-    applied.set(String(Number(String(row.partitionKey).slice(1))), { sequence: appliedSequence, arrivedMs: appliedMs })
+    const { appliedSequence, appliedMs, timestamp } = PartitionRow.parse(row)
+    const upTo = { sequence: appliedSequence, arrivedMs: appliedMs, writtenMs: Date.parse(timestamp) }
+    applied.set(String(Number(String(row.partitionKey).slice(1))), upTo)
   }
   return applied
 }

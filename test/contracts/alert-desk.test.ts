@@ -116,7 +116,7 @@ async function pass(desk: AlertDesk, lengthMs: number, everyMs = 10_000, applied
   const untilMs = nowMs + lengthMs
   while (nowMs < untilMs) {
     nowMs = Math.min(untilMs, nowMs + everyMs)
-    await sweepAlerts(desk, await watchSilence(tables, nowMs, () => Promise.resolve(appliedUpToMs)), nowMs)
+    await sweepAlerts(desk, await watchSilence(tables, nowMs, appliedUpToMs), nowMs)
   }
 }
 

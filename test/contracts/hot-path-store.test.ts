@@ -9,7 +9,7 @@ import { pointsMax, readPoints, widthFor } from '../../cloud-functions/api/point
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/device-state.ts'
 import type { LoggedMessage } from '../../cloud-functions/hot-path/fold.ts'
-import { appliedUpToMs } from '../../cloud-functions/hot-path/log-ends.ts'
+import { appliedUpToMs, stalledPartitions } from '../../cloud-functions/hot-path/log-ends.ts'
 import { PartitionOwner } from '../../cloud-functions/hot-path/partition-owner.ts'
 import { archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
 import { appliedMessages } from '../../cloud-functions/store/hot-path-store.ts'
@@ -68,19 +68,43 @@ const log = plantLog({
 log.splice(700, 0, { ...log[700]!, body: Buffer.from('not telemetry'), properties: {} })
 for (const [index, message] of log.entries()) log[index] = { ...message, sequenceNumber: index }
 
-test('the log is applied up to where its slowest partition is; one that has nothing left holds nothing back', () => {
-  const end = (partitionId: string, lastSequence: number) => ({ partitionId, lastSequence, lastEnqueuedMs: 9_000 })
+describe('where the log is', () => {
+  const end = (partitionId: string, lastSequence: number, firstSequence = 0) => ({
+    partitionId,
+    firstSequence,
+    lastSequence,
+    lastEnqueuedMs: 9_000,
+  })
   const applied = new Map([
-    ['0', { sequence: 7, arrivedMs: 5_000 }],
-    ['1', { sequence: 3, arrivedMs: 4_000 }],
+    ['0', { sequence: 7, arrivedMs: 5_000, writtenMs: 20_000 }],
+    ['1', { sequence: 3, arrivedMs: 4_000, writtenMs: 5_000 }],
   ])
-  expect(appliedUpToMs([end('0', 7), end('1', 3), end('2', -1)], applied)).toBe(Infinity)
-  expect(appliedUpToMs([end('0', 8), end('1', 3)], applied)).toBe(5_000)
-  expect(appliedUpToMs([end('0', 8), end('1', 4)], applied)).toBe(4_000)
-  expect(appliedUpToMs([end('0', 7), end('2', 0)], applied)).toBe(-Infinity)
+
+  test('it is applied up to where its slowest partition is; one that has nothing left holds nothing back', () => {
+    const upToMs = (...ends: ReturnType<typeof end>[]) => appliedUpToMs({ ends, applied })
+    expect(upToMs(end('0', 7), end('1', 3), end('2', -1))).toBe(Infinity)
+    expect(upToMs(end('0', 8), end('1', 3))).toBe(5_000)
+    expect(upToMs(end('0', 8), end('1', 4))).toBe(4_000)
+    expect(upToMs(end('0', 7), end('2', 0))).toBe(-Infinity)
+  })
+
+  test('a partition is stalled when it has something left and nobody has sent or written anything of it for ten seconds', () => {
+    const stalled = (nowMs: number, ...ends: ReturnType<typeof end>[]) => stalledPartitions({ ends, applied }, nowMs)
+    const behind = [end('0', 8), end('1', 4), end('2', 0)]
+    expect(stalled(19_000, ...behind)).toEqual([])
+    expect(stalled(30_000, ...behind).map(({ partitionId }) => partitionId)).toEqual(['1', '2'])
+    expect(stalled(30_001, ...behind).map(({ partitionId }) => partitionId)).toEqual(['0', '1', '2'])
+    expect(stalled(99_000, end('0', 7), end('1', 3), end('2', -1))).toEqual([])
+    // By stretches, of what the log still has.
+    expect(stalled(99_000, end('0', 9_000), end('1', 9_000, 5_000), end('2', 2))).toEqual([
+      { partitionId: '0', beforeSequence: 2_008 },
+      { partitionId: '1', beforeSequence: 7_000 },
+      { partitionId: '2', beforeSequence: 3 },
+    ])
+  })
 })
 
-type Owner = Pick<PartitionOwner, 'process' | 'flush'>
+type Owner = Pick<PartitionOwner, 'process' | 'catchUp' | 'flush'>
 
 /** @param stepMs by how much the owner's clock moves each time it looks: state is written every two seconds of it */
 function ownerOf(readLog = readerOf(log), stepMs = 1_000): { owner: Owner; warnings: string[] } {
@@ -138,6 +162,33 @@ describe('effectively once', () => {
     const batches = batchesOf(log, 200).filter((_, index) => index % 3 !== 1)
     batches.push(log.slice(-1))
     await processAll(ownerOf().owner, batches)
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when an owner dies and no batch follows: what nobody has applied is read from the log, by stretches', async () => {
+    const last = log.length
+    const { owner: dead } = ownerOf(readerOf(log), 1)
+    for (const batch of batchesOf(log, 200)) await dead.process(batch)
+    // State was written with its first batch only; then the process ended.
+    const { sequence } = (await appliedMessages(tables)).get('0')!
+    expect(sequence).toBeLessThan(last - 1)
+    for (const beforeSequence of [sequence + 500, sequence + 500, last]) {
+      const { owner, warnings } = ownerOf()
+      await owner.catchUp(beforeSequence)
+      expect(warnings).toEqual([])
+      expect((await appliedMessages(tables)).get('0')).toMatchObject({ sequence: beforeSequence - 1 })
+    }
+    await dead.flush()
+    expect(await contents()).toEqual(expected)
+  }, 60_000)
+
+  test('when somebody else has caught up for an owner that still lives: it is fenced, and goes on from there', async () => {
+    const { owner } = ownerOf()
+    const batches = batchesOf(log, 200)
+    for (const batch of batches.slice(0, 8)) await owner.process(batch)
+    await ownerOf().owner.catchUp(2_000)
+    for (const batch of batches.slice(8)) await owner.process(batch).catch(() => owner.process(batch))
+    await owner.flush()
     expect(await contents()).toEqual(expected)
   }, 60_000)
 
