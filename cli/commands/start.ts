@@ -3,8 +3,9 @@ import net from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { signInCode } from '../../cloud-functions/api/identity.ts'
-import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { formatDeviceConnectionString } from '../../device-sim/device-credentials.ts'
+import { HubRegistry } from '../../device-sim/hub-registry.ts'
+import { mixedMachines } from '../../device-sim/plant.ts'
 import { startServiceDepartment } from '../../local-cloud/service-department/service-department.ts'
 import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
@@ -20,6 +21,7 @@ const Options = z.object({
   data: z.string().min(1).optional(),
   devices: z.coerce.number().int().min(1).max(1_000).default(24),
   seed: z.string().default('millwright'),
+  'no-fault': z.boolean().default(false),
   json: z.boolean().default(false),
   positionals: noPositionals,
 })
@@ -40,12 +42,12 @@ const plantPlaces = [
 ]
 /** Parts that end together; each wave has a second and a half, all of them less than five. */
 const stopWaves = [['machines', 'agent'], ['edge-runtime', 'functions'], ['cloud']]
-/** The fault everybody sees within the first minute. */
-const firstFault = { device: 'pump-002', option: 'pump-002:bearing-wear:35s:12s:6m' } as const
+/** The fault everybody sees within the first minute; of the second pump, or of the only one. */
+const firstFault = 'bearing-wear:35s:12s:6m'
 
 export const start: Command = {
   summary: 'everything: machines, edge, hub, functions, tables, page',
-  help: `usage: millwright start [--port N] [--data DIR] [--devices N] [--seed S] [--json]
+  help: `usage: millwright start [--port N] [--data DIR] [--devices N] [--seed S] [--no-fault] [--json]
 
 Starts the whole pipeline on this computer and prints the address of the page.
 Ctrl-C ends all of it; the next start continues with the data that is there.
@@ -54,6 +56,7 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
   --data DIR       folder for all data (MILLWRIGHT_DATA, or .millwright)
   --devices N      simulated machines (24)
   --seed S         the same seed gives the same plant (millwright)
+  --no-fault       no bearing begins to fail within the first minute
   --json           progress as one JSON object a line
 `,
   async run(args, signal) {
@@ -62,6 +65,7 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
       data: { type: 'string' },
       devices: { type: 'string' },
       seed: { type: 'string' },
+      'no-fault': { type: 'boolean' },
       json: { type: 'boolean' },
     } as const
     const { port, directory, ...options } = readSettings(args, spec)
@@ -142,6 +146,8 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
         ),
       ])
       await placeMachines(url, operatorToken)
+      const pumps = mixedMachines(options.devices).filter(({ kind }) => kind === 'pump')
+      const failing = (pumps[1] ?? pumps[0]!).deviceId
       const agentSettings = {
         IOTHUB_DEVICE_CONNECTION_STRING: formatDeviceConnectionString({
           hubHost: registry.hubHost,
@@ -164,7 +170,7 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
           gatewayHost,
           '--edge-device',
           gateway,
-          ...(options.devices >= 4 ? ['--fault', firstFault.option] : []),
+          ...(options['no-fault'] ? [] : ['--fault', `${failing}:${firstFault}`]),
           '--truth',
           join(directory, 'truth.ndjson'),
           '--json',
@@ -175,7 +181,8 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
       say('service-department', `work orders arrive at ${department.url}`, { url: department.url })
       if (!options.json) {
         process.stdout.write(`sign in to act: ${url}/api/v1/sign-in?code=${signInCode(operatorToken, Date.now())}\n`)
-        process.stdout.write(`watch ${firstFault.device}: its bearing begins to fail within a minute. Ctrl-C ends everything.\n`)
+        const advice = options['no-fault'] ? '' : `watch ${failing}: its bearing begins to fail within a minute. `
+        process.stdout.write(`${advice}Ctrl-C ends everything.\n`)
       }
       await new Promise<void>((done) => (signal.aborted ? done() : signal.addEventListener('abort', () => done(), { once: true })))
       say('stopping', '\nstopping …')

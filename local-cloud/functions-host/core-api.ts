@@ -59,12 +59,13 @@ export type InvocationResponse = {
 export type LogLevel = 'trace' | 'debug' | 'information' | 'warning' | 'error' | 'critical' | 'none'
 
 /** Messages between the host and a worker thread. */
-export type HostMessage = {
+export type Invocation = {
   readonly kind: 'invoke'
   readonly invocationId: string
   readonly functionName: string
   readonly request: InvocationRequest
 }
+export type HostMessage = Invocation | { readonly kind: 'terminate' }
 export type WorkerMessage =
   | { readonly kind: 'ready'; readonly functions: FunctionMetadata[]; readonly httpUri: string | undefined }
   | { readonly kind: 'failed'; readonly error: string }

@@ -1,7 +1,11 @@
 /** The host's side of a worker thread: starts it, sends invocations, matches the answers. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { FunctionMetadata, HostMessage, InvocationRequest, InvocationResponse, LogLevel, WorkerMessage } from './core-api.ts'
+
+/** The real host gives longer; a laptop's Ctrl-C does not. */
+const terminateMsMax = 1_000
 
 export type WorkerLog = (level: LogLevel, functionName: string | undefined, text: string) => void
 
@@ -10,10 +14,12 @@ export class WorkerThread {
   /** Where the app takes streamed requests, undefined when it does not stream. */
   readonly httpUri: string | undefined
   readonly #worker: Worker
+  readonly #ended: Promise<unknown>
   readonly #waiting = new Map<string, { resolve: (response: InvocationResponse) => void; reject: (error: Error) => void }>()
 
   private constructor(worker: Worker, { functions, httpUri }: WorkerMessage & { kind: 'ready' }, log: WorkerLog) {
     this.#worker = worker
+    this.#ended = new Promise((resolve) => worker.once('exit', resolve))
     this.functions = functions
     this.httpUri = httpUri
     worker.on('message', (message: WorkerMessage) => this.#receive(message, log))
@@ -59,7 +65,10 @@ export class WorkerThread {
     this.#waiting.clear()
   }
 
+  /** Lets the app end what it has begun, as the real host does, and ends the worker then or when its time is over. */
   async stop(): Promise<void> {
+    this.#worker.postMessage({ kind: 'terminate' } satisfies HostMessage)
+    await Promise.race([this.#ended, delay(terminateMsMax, undefined, { ref: false })])
     await this.#worker.terminate()
   }
 }

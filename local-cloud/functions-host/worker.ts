@@ -8,7 +8,15 @@ import { createRequire } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { format } from 'node:util'
 import { z } from 'zod'
-import type { FunctionMetadata, HostMessage, InvocationRequest, InvocationResponse, LogLevel, WorkerMessage } from './core-api.ts'
+import type {
+  FunctionMetadata,
+  HostMessage,
+  Invocation,
+  InvocationRequest,
+  InvocationResponse,
+  LogLevel,
+  WorkerMessage,
+} from './core-api.ts'
 
 const { appFile } = z.object({ appFile: z.string() }).parse(workerData)
 const host = parentPort!
@@ -89,7 +97,7 @@ async function runHooks(name: string, context: unknown): Promise<void> {
   for (const hook of hooks.get(name) ?? []) await hook(context)
 }
 
-async function invoke({ invocationId, functionName, request }: HostMessage): Promise<InvocationResponse> {
+async function invoke({ invocationId, functionName, request }: Invocation): Promise<InvocationResponse> {
   const registered = functions.get(functionName)
   if (!registered || !model) throw new Error(`there is no function '${functionName}'`)
   const { metadata, handler } = registered
@@ -121,7 +129,18 @@ async function invoke({ invocationId, functionName, request }: HostMessage): Pro
   return invocation.getResponse(context, after.result)
 }
 
+async function terminate(): Promise<void> {
+  try {
+    await runHooks('appTerminate', { hookData: {} })
+  } catch (error) {
+    core.log('error', '', `the app ended with an error: ${String(error)}`)
+  }
+  // Of a thread: it ends this one.
+  process.exit(0)
+}
+
 host.on('message', (message: HostMessage) => {
+  if (message.kind === 'terminate') return void terminate()
   const { invocationId } = message
   invoke(message).then(
     (response) => post({ kind: 'result', invocationId, response }),

@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { QueueServiceClient } from '@azure/storage-queue'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { DeviceView, LedgerView } from '../../contract/api.ts'
+import { DeviceView, LedgerView, PartitionList } from '../../contract/api.ts'
+import { appliedMessages } from '../../cloud-functions/store/hot-path-store.ts'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import { MqttDevice } from '../../device-sim/mqtt-device.ts'
 import { startFunctionsHost } from '../../local-cloud/functions-host/functions-host.ts'
@@ -98,18 +99,31 @@ describe.skipIf(onAzure).each([
     expect((await get('ledger', LedgerView.parse)).total).toMatchObject({ published: 41, stored: 41, unexplained: 0 })
   })
 
-  test('what an instance knew and had not written is read from the log again, though the checkpoint is past it and nothing follows', async () => {
+  test('one that ends in peace writes all it knows', async () => {
+    const device = new MqttDevice(await cloud.device('machine-1'), '', () => {})
+    // The second follows so soon that its state is not written yet.
+    for (const level of [100, 101]) {
+      device.send({ timeMs: Date.now(), values: { level } })
+      await eventually(async () => ((await get('devices/machine-1', DeviceView.parse)).signals[0]?.value === level ? true : undefined))
+    }
+    await device.close({ force: true })
+    const ends = (await get('partitions', PartitionList.parse)).partitions.map(({ lastSequence }) => lastSequence)
     await host.stop()
+    const applied = await appliedMessages(await openTables(cloud.connection.storage))
+    expect([...applied.values()]).toMatchObject([{ sequence: Math.max(...ends) }])
+  })
+
+  test('what one knew and had not written is read from the log again, though the checkpoint is past it and nothing follows', async () => {
     const tables = await openTables(cloud.connection.storage)
     for (const table of [tables.hotPathState, tables.latest])
       for await (const { partitionKey, rowKey } of table.listEntities()) await table.deleteEntity(partitionKey!, rowKey!)
     await startHost()
     await eventually(
-      async () => ((await get('ledger', LedgerView.parse)).total.stored === 41 ? true : undefined),
+      async () => ((await get('ledger', LedgerView.parse)).total.stored === 43 ? true : undefined),
       // A sweep has to find that nobody has worked on it for ten seconds.
       { withinMs: 40_000 },
     )
-    expect((await get('devices/machine-1', DeviceView.parse)).signals[0]?.value).toBe(99)
+    expect((await get('devices/machine-1', DeviceView.parse)).signals[0]?.value).toBe(101)
   }, 60_000)
 
   test('a queue message that a function cannot digest is reported, and left for another try', async () => {

@@ -21,8 +21,22 @@ let address: string
 const logs: string[] = []
 const keys = { master: 'the master key', host: 'the key of the host' }
 
+const startHost = () =>
+  startFunctionsHost({
+    appFile: join(root, 'test', 'fixtures', 'functions-app', 'main.cjs'),
+    workerFile: join(root, 'dist', 'local-cloud', 'functions-worker.cjs'),
+    settings: { AzureWebJobsStorage: cloud.connection.storage, EventHubs: cloud.connection.eventHubNamespace! },
+    keys,
+    log: (level, text) => logs.push(`${level} ${text}`),
+  })
+
 beforeAll(async () => {
-  cloud = await cloudForTests({ eventHubs: [{ name: 'orders', partitions: 2, consumerGroups: ['retried'] }] })
+  cloud = await cloudForTests({
+    eventHubs: [
+      { name: 'orders', partitions: 2, consumerGroups: ['retried'] },
+      { name: 'lengthy', partitions: 1 },
+    ],
+  })
   // A host that ran before says when the timer was due: long ago.
   const hosts = BlobServiceClient.fromConnectionString(cloud.connection.storage).getContainerClient('azure-webjobs-hosts')
   await hosts.createIfNotExists()
@@ -32,13 +46,7 @@ beforeAll(async () => {
     LastUpdated: '2020-01-01T00:00:00.000Z',
   })
   await hosts.getBlockBlobClient('timers/millwright/Host.Functions.yearly/status').upload(status, status.length)
-  host = await startFunctionsHost({
-    appFile: join(root, 'test', 'fixtures', 'functions-app', 'main.cjs'),
-    workerFile: join(root, 'dist', 'local-cloud', 'functions-worker.cjs'),
-    settings: { AzureWebJobsStorage: cloud.connection.storage, EventHubs: cloud.connection.eventHubNamespace! },
-    keys,
-    log: (level, text) => logs.push(`${level} ${text}`),
-  })
+  host = await startHost()
   server = http.createServer((request, response) => {
     if (!host.handleHttp(request, response)) response.writeHead(404).end()
   })
@@ -184,3 +192,20 @@ describe.skipIf(onAzure)('Event Grid', () => {
     expect((await post('nonsense')).status).toBe(400)
   })
 })
+
+describe.skipIf(onAzure)('a host that ends', () => {
+  test('writes no checkpoint for a batch it ends during, and lets the app end what it has begun', async () => {
+    const lines = (text: string) => logs.filter((line) => line.includes(text)).length
+    const producer = new EventHubProducerClient(cloud.connection.eventHubNamespace!, 'lengthy')
+    await producer.sendBatch([{ body: 'once' }])
+    await producer.close()
+    await eventually(() => (lines('lengthy begins') === 1 ? true : undefined))
+    await host.stop()
+    // Every trigger has a worker, and the HTTP functions have one.
+    expect(lines('the app ends')).toBe(host.functions.filter(({ bindings }) => !Object.values(bindings).some(isHttp)).length + 1)
+    host = await startHost()
+    await eventually(() => (lines('lengthy begins') === 2 ? true : undefined))
+  }, 30_000)
+})
+
+const isHttp = ({ type }: { type: string }) => type === 'httpTrigger'

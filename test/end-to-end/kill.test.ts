@@ -75,7 +75,7 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
   }
 
   beforeAll(async () => {
-    product = await startProduct(folder, ['--devices', '3'])
+    product = await startProduct(folder, ['--devices', '3', '--no-fault'])
     witnesses = await connectWitnesses('1')
     // The detectors learn before the first fault.
     await eventually(
@@ -179,7 +179,7 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     for (const { device } of witnesses) await device.close({ force: true })
     for (const witness of witnesses) witness.stop()
     const acknowledged = witnesses.map(({ device }) => device.counts.acknowledged)
-    product = await startProduct(folder, ['--devices', '3'])
+    product = await startProduct(folder, ['--devices', '3', '--no-fault'])
     await eventually(async () => ((await product.get('ledger', LedgerView.parse)).total.published > published ? true : undefined), {
       withinMs: 30_000,
     })
@@ -189,14 +189,14 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
           const found = await ledgerOf(deviceId)
           return found && found.published - found.inFlight >= acknowledged[index]! ? found : undefined
         },
-        { withinMs: 30_000, what: `${deviceId} after the restart` },
+        { withinMs: 60_000, what: `${deviceId} after the restart` },
       )
       expect(ledger).toMatchObject({ unexplained: 0 })
     }
     witnesses = await connectWitnesses('3')
     await eventually(() => (witnesses.every(({ device }) => device.counts.acknowledged > 20) ? true : undefined))
     for (const witness of witnesses) await settled(witness)
-  }, 120_000)
+  }, 180_000)
 
   test('of everything at once, then a new start: the data goes on where it was', async () => {
     for (const witness of witnesses) {
@@ -209,14 +209,14 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     for (const { pid } of processTree(product.process.pid!)) process.kill(pid, 'SIGKILL')
     for (const { device } of witnesses) await device.close({ force: true })
     await delay(0)
-    product = await startProduct(folder, ['--devices', '3'])
+    product = await startProduct(folder, ['--devices', '3', '--no-fault'])
     for (const [index, { deviceId }] of witnesses.entries()) {
       const ledger = await eventually(
         async () => {
           const found = await ledgerOf(deviceId)
           return found && found.published - found.inFlight >= before[index]!.published ? found : undefined
         },
-        { withinMs: 30_000, what: `${deviceId} after the restart` },
+        { withinMs: 60_000, what: `${deviceId} after the restart` },
       )
       expect(ledger).toMatchObject({ unexplained: 0, published: before[index]!.published })
     }
@@ -229,5 +229,5 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
     witnesses = await connectWitnesses('2')
     await eventually(() => (witnesses.every(({ device }) => device.counts.acknowledged > 20) ? true : undefined))
     for (const witness of witnesses) await settled(witness)
-  }, 120_000)
+  }, 180_000)
 })

@@ -28,7 +28,7 @@ let tables: Tables
 let queue: { sendMessage(text: string): Promise<unknown> }
 
 beforeAll(async () => {
-  ;[product, browser] = await Promise.all([startProduct(folder, ['--devices', '3']), launch(inject('browser'))])
+  ;[product, browser] = await Promise.all([startProduct(folder, ['--devices', '3', '--no-fault']), launch(inject('browser'))])
   const { connection } = product.connection()
   tables = await openTables(connection.storage)
   queue = QueueServiceClient.fromConnectionString(connection.storage).getQueueClient('alert-transitions')

@@ -193,6 +193,13 @@ const mutations: readonly Mutation[] = [
     to: 'stored.next',
     tests: 'test/local-cloud/store-and-forward.test.ts',
   },
+  {
+    what: 'what no batch follows is never applied',
+    file: 'cloud-functions/hot-path/log-ends.ts',
+    from: 'nowMs - Math.max(writtenMs, lastEnqueuedMs ?? 0) <= workedOnMsMax',
+    to: 'nowMs > 0',
+    tests: 'test/contracts/hot-path-store.test.ts',
+  },
 ]
 
 test.each(mutations)(

@@ -1,6 +1,6 @@
 /**
  * The Event Hubs trigger with the semantics of the real one: batches of a partition strictly in turn, retries in place
- * before the checkpoint, and the checkpoint moved whether the function threw or not.
+ * before the checkpoint, and the checkpoint moved whether the function threw or not, but for a host that is ending.
  */
 import { EventHubConsumerClient, RetryMode, earliestEventPosition, latestEventPosition } from '@azure/event-hubs'
 import type { PartitionContext, ReceivedEventData } from '@azure/event-hubs'
@@ -59,6 +59,7 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
   )
   const partitions = new Map<string, { gathered: ReceivedEventData[]; sinceMs: number; batches: number }>()
   const { settings, warn } = options
+  let isStopping = false
   const run = (events: ReceivedEventData[], context: PartitionContext) =>
     options
       .invoke(toRequest(events, context, options))
@@ -77,7 +78,7 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
         else
           for (let start = 0; start < events.length; start += settings.maxEventBatchSize)
             await run(events.slice(start, start + settings.maxEventBatchSize), context)
-        if (++state.batches % settings.batchCheckpointFrequency !== 0) return
+        if (isStopping || ++state.batches % settings.batchCheckpointFrequency !== 0) return
         await context
           .updateCheckpoint(events.at(-1)!)
           .catch((error: unknown) => warn(`partition ${context.partitionId}: the checkpoint could not be written: ${String(error)}`))
@@ -102,6 +103,7 @@ export async function startEventHubListener(options: EventHubListenerOptions): P
   )
   return {
     async stop() {
+      isStopping = true
       await subscription.close()
       await client.close()
     },
