@@ -4,12 +4,12 @@ import { parse } from 'csv-parse'
 import { z } from 'zod'
 import { scoreSeries } from '../../detection/score-series.ts'
 import type { ScoredReading } from '../../detection/score-series.ts'
-import { parseTime } from '../../device-sim/agents/recording.ts'
+import { parseTime, timeColumnOf } from '../../device-sim/agents/recording.ts'
 import { parseOptions, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 
 /** What recordings write where nothing was measured. */
-const missingValues: ReadonlySet<string | undefined> = new Set(['', 'nan', 'null', 'na', 'n/a', 'none'])
+const missingValues: ReadonlySet<string> = new Set(['', 'nan', 'null', 'na', 'n/a', 'none'])
 
 const Options = z.object({ positionals: z.array(z.string()).length(1, 'exactly one FILE.csv is expected') })
 
@@ -22,7 +22,8 @@ Reads rows \`timestamp,value\` as a stream and writes
 configuration for every file; no value is seen before its turn. The score is 0 while
 nothing is unusual or what is has been told, 0.5 and more where an alert would begin,
 and never above 1. The expected range is that of the detector named;
-docs/DETECTION.md explains them. A row without a value (empty, NaN, null, NA) is
+docs/DETECTION.md explains them. Times are ISO 8601 (UTC where no zone is named), or
+seconds to nanoseconds since 1970. A row without a value (empty, NaN, null, NA) is
 \`missing\`: it scores 0 and teaches nothing.
 `,
   async run(args, signal) {
@@ -33,19 +34,31 @@ docs/DETECTION.md explains them. A row without a value (empty, NaN, null, NA) is
     const rows = createReadStream(file).pipe(parse({ columns: true, skip_empty_lines: true, trim: true, bom: true }))
     process.stdout.write('timestamp,value,anomaly_score,expected_min,expected_max,detector,state\n')
     let rowNumber = 1
+    let columns: { readonly time: string; readonly value: string } | undefined
     for await (const row of rows as AsyncIterable<Record<string, string>>) {
       if (signal.aborted) return 1
       rowNumber++
-      const timeMs = parseTime(row.timestamp ?? '')
-      if (timeMs === undefined) throw new UsageError(`'${file}' line ${rowNumber}: '${row.timestamp}' is no time`)
-      const value = Number(row.value)
-      const isMissing = missingValues.has(row.value?.toLowerCase())
-      if (!isMissing && !Number.isFinite(value)) throw new UsageError(`'${file}' line ${rowNumber}: '${row.value}' is no number`)
-      const verdict = isMissing ? '0.000000,,,,missing' : verdictOf(score(timeMs, value))
-      if (!process.stdout.write(`${row.timestamp},${row.value},${verdict}\n`)) await once(process.stdout, 'drain')
+      columns ??= columnsOf(Object.keys(row), file)
+      const [time = '', value = ''] = [row[columns.time], row[columns.value]]
+      const timeMs = parseTime(time)
+      if (timeMs === undefined) throw new UsageError(`'${file}' line ${rowNumber}: '${time}' is no time`)
+      const isMissing = missingValues.has(value.toLowerCase())
+      if (!isMissing && !Number.isFinite(Number(value))) throw new UsageError(`'${file}' line ${rowNumber}: '${value}' is no number`)
+      const verdict = isMissing ? '0.000000,,,,missing' : verdictOf(score(timeMs, Number(value)))
+      if (!process.stdout.write(`${time},${value},${verdict}\n`)) await once(process.stdout, 'drain')
     }
     return 0
   },
+}
+
+/** A column of times, and one named value or the only other one. */
+function columnsOf(names: readonly string[], file: string): { time: string; value: string } {
+  const time = timeColumnOf(names)
+  const others = names.filter((name) => name !== time)
+  const value = others.find((name) => /^value$/i.test(name)) ?? (others.length === 1 ? others[0] : undefined)
+  if (time === undefined || value === undefined)
+    throw new UsageError(`'${file}' must have the columns timestamp and value; it has ${names.join(', ')}`)
+  return { time, value }
 }
 
 function verdictOf({ score, judgement: { kind, detector, expectedMin, expectedMax } }: ScoredReading): string {

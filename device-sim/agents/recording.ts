@@ -19,6 +19,8 @@ export class MalformedRecordingError extends Error {
 export type RecordedSample = Sample & { readonly deviceId: string | undefined; readonly modelId: string | undefined }
 
 const timeColumn = /^(timestamp|time|ts|date|datetime)$/i
+/** The column that holds the times, by the names that recordings have for it. */
+export const timeColumnOf = (names: readonly string[]) => names.find((name) => timeColumn.test(name))
 const deviceColumn = /^(device|deviceId|device_id)$/i
 const modelColumn = /^(model|modelId)$/i
 
@@ -30,7 +32,7 @@ export async function* readRecording(file: string): AsyncGenerator<RecordedSampl
   for await (const row of isNdjson(file) ? ndjsonRows(file) : csvRows(file)) {
     rowNumber++
     const names = Object.keys(row)
-    const timeName = names.find((name) => timeColumn.test(name))
+    const timeName = timeColumnOf(names)
     if (timeName === undefined)
       throw new MalformedRecordingError(`'${file}' line ${rowNumber} has no column named timestamp; it has ${names.join(', ')}`)
     const timeMs = parseTime(String(row[timeName] ?? ''))
@@ -79,13 +81,24 @@ function parsed(line: string): unknown {
   }
 }
 
-/** ISO 8601, `2014-02-14 14:30:00` (taken as UTC), or seconds, milliseconds or microseconds since 1970. */
+const isoTime =
+  /^(\d{4})[-/](\d\d?)[-/](\d\d?)(?:(?:T|\s+)(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:Z|UTC|GMT|([+-]\d\d)(?::?(\d\d))?)?)?$/i
+
+/** ISO 8601 and what databases make of it (`2014-02-14 14:30:00+00`; without a zone it is UTC), or seconds to nanoseconds since 1970. */
 export function parseTime(text: string): number | undefined {
-  if (/^\d+(\.\d+)?$/.test(text)) return Math.round(epochToMs(Number(text)))
-  const iso = text.replace(' ', 'T')
-  const timeMs = Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(iso) ? iso : iso.includes('T') ? `${iso}Z` : iso)
+  if (/^\d+(\.\d+)?(e\+?\d+)?$/i.test(text)) return Math.round(epochToMs(microseconds(Number(text))))
+  const [matched, year = '', month = '', day = '', hour = '00', minute = '00', second = '00', fraction = '', zoneHour, zoneMinute] =
+    isoTime.exec(text.trim()) ?? []
+  if (matched === undefined) return undefined
+  const two = (part: string) => part.padStart(2, '0')
+  const zone = zoneHour === undefined ? 'Z' : `${zoneHour}:${zoneMinute ?? '00'}`
+  const ms = fraction.slice(0, 3).padEnd(3, '0')
+  const timeMs = Date.parse(`${year}-${two(month)}-${two(day)}T${two(hour)}:${minute}:${second}.${ms}${zone}`)
   return Number.isNaN(timeMs) ? undefined : timeMs
 }
+
+/** Nanoseconds, as some databases export them, to microseconds; anything less is no nanoseconds of our time. */
+const microseconds = (epoch: number) => (epoch > 1e17 ? epoch / 1000 : epoch)
 
 /** Writes a run down as it happens. A slow disk is waited for by the stream; its buffer is the run's own length at most. */
 export class RecordingWriter {

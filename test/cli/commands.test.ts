@@ -200,6 +200,18 @@ describe('detect', () => {
     writeFileSync(file, rows(['20', 'broken']))
     expect(await runCommand(['detect', file])).toMatchObject({ code: 2, stderr: expect.stringContaining("line 3: 'broken' is no number") })
   })
+
+  test('takes the only other column for the values, and says what it misses', async () => {
+    const file = join(folder, 'columns.csv')
+    writeFileSync(file, 'time,cpu\n2024/01/01 00:00,20\n2024/01/01 00:01,21\n')
+    const { code, stdout } = await runCommand(['detect', file])
+    expect([code, stdout.split('\n')[2]]).toEqual([0, expect.stringMatching(/^2024\/01\/01 00:01,21,0\.000000,.*learning$/)])
+    writeFileSync(file, 'when,value\n2024-01-01,20\n')
+    expect(await runCommand(['detect', file])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('must have the columns timestamp and value; it has when, value'),
+    })
+  })
 })
 
 describe('agent', () => {
