@@ -1,4 +1,6 @@
+import { join } from 'node:path'
 import { z } from 'zod'
+import { FolderLock } from '../../journal/folder-lock.ts'
 import { startLocalCloud } from '../../local-cloud/local-cloud.ts'
 import { CloudSettingsError, readCloudSettings } from '../../local-cloud/cloud-settings.ts'
 import type { CloudSettings } from '../../local-cloud/cloud-settings.ts'
@@ -50,6 +52,7 @@ SDKs take as they are. Its page is at the address of 'inspector' there.
     const log = (event: string, fields: Record<string, unknown>) =>
       printJson({ time: new Date().toISOString(), part: 'cloud', event, ...fields })
     const settings = options.settings === undefined ? undefined : await readSettings(options.settings)
+    const lock = FolderLock.take(join(options.data, 'cloud.lock'), 'end it first, or give --data another folder')
     const running = await startLocalCloud({
       dataDirectory: options.data,
       port: options.port,
@@ -66,6 +69,7 @@ SDKs take as they are. Its page is at the address of 'inspector' there.
       new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
     ])
     await running.stop()
+    lock.release()
     if (reason === undefined) return 0
     log('failed', { reason })
     return 1

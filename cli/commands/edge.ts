@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
+import { FolderLock } from '../../journal/folder-lock.ts'
 import { startEdgeRuntime } from '../../local-cloud/edge-runtime/edge-runtime.ts'
 import { serverCertificate } from '../../local-cloud/security/certificates.ts'
 import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
@@ -52,6 +53,8 @@ to name the ca of connection.json.
       throw new UsageError(
         `set NODE_EXTRA_CA_CERTS=${connection.ca} first: the modules' SDK takes the certificate authority from there alone`,
       )
+    const directory = options.data ?? join(dirname(targetFile), 'edge', options.device)
+    const lock = FolderLock.take(join(directory, 'edge.lock'), 'end it first, or name another gateway by --device')
     const registry = new HubRegistry(connection.iotHub, ca)
     const device = await registry.ensureEdgeDevice(options.device)
     await registry.deploy(options.device, JSON.parse(await readFile(options.manifest ?? distFile('infra/deployment.json'), 'utf8')))
@@ -59,7 +62,7 @@ to name the ca of connection.json.
       printJson({ time: new Date().toISOString(), part: 'edge-runtime', event, ...fields })
     const runtime = await startEdgeRuntime({
       connectionString: `HostName=${registry.hubHost};DeviceId=${device.deviceId};SharedAccessKey=${device.key}`,
-      dataDirectory: options.data ?? join(dirname(targetFile), 'edge', options.device),
+      dataDirectory: directory,
       port: options.port,
       // On one computer the gateway may show the cloud's own certificate: both answer to localhost.
       certificate: await serverCertificate(join(dirname(targetFile), 'certificates')),
@@ -71,6 +74,7 @@ to name the ca of connection.json.
     announceReady({ gatewayHost: runtime.gatewayHost })
     await new Promise<void>((done) => (signal.aborted ? done() : signal.addEventListener('abort', () => done(), { once: true })))
     await runtime.stop()
+    lock.release()
     return 0
   },
 }

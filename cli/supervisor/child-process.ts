@@ -34,6 +34,8 @@ export class SupervisedProcess {
   #args: readonly string[]
   #child: ChildProcess | undefined
   #isStopping = false
+  /** Why it may have ended. */
+  #lastError = 'without a word'
   #pauseMs: number = limits.restartMsMin
   #restart: NodeJS.Timeout | undefined
 
@@ -74,7 +76,7 @@ export class SupervisedProcess {
         if (isReady) return
         // Before it was ever ready there is nothing to keep alive: the caller is told instead.
         this.#isStopping = true
-        reject(new Error(`${name} ended with ${signal ?? `code ${code}`}; its log is ${logFile}`))
+        reject(new Error(`${name} ended with ${signal ?? `code ${code}`}: ${this.#lastError}; its log is ${logFile}`))
       })
     })
   }
@@ -87,6 +89,7 @@ export class SupervisedProcess {
     this.#child = child
     child.stdout!.pipe(this.#log, { end: false })
     child.stderr!.pipe(this.#log, { end: false })
+    child.stderr!.on('data', (chunk: Buffer) => (this.#lastError = lastLineOf(chunk.toString()) ?? this.#lastError))
     child.once('exit', (code, signal) => {
       // A Ctrl-C of the terminal reaches every process of the group at once.
       if (this.#isStopping || this.#options.signal.aborted) return
@@ -114,6 +117,10 @@ export class SupervisedProcess {
     }
     await new Promise((resolve) => this.#log.end(resolve))
   }
+}
+
+function lastLineOf(text: string): string | undefined {
+  return text.trim().split('\n').at(-1) || undefined
 }
 
 /** One older log is kept. */

@@ -3,15 +3,12 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
+import { FolderInUseError, isRunning, markOf, ProcessMark } from '../../journal/folder-lock.ts'
 
-const Lock = z.object({ supervisor: z.number(), children: z.array(z.number()) })
+const Lock = z.object({ supervisor: ProcessMark, children: z.array(ProcessMark) })
 
 /** Children of a supervisor that was killed notice it at once, and end within this time. */
 const goneMsMax = 8_000
-
-export class FolderInUseError extends Error {
-  override readonly name = 'FolderInUseError'
-}
 
 export class StartLock {
   readonly #path: string
@@ -25,14 +22,16 @@ export class StartLock {
     const path = join(directory, 'start.lock')
     const held = readLock(path)
     if (held) {
-      if (held.supervisor !== process.pid && isAlive(held.supervisor))
-        throw new FolderInUseError(`process ${held.supervisor} has started Millwright with the data in '${directory}' already`)
+      if (isRunning(held.supervisor))
+        throw new FolderInUseError(`process ${held.supervisor.pid} has started Millwright with the data in '${directory}' already`)
       const deadline = Date.now() + goneMsMax
-      while (held.children.some(isAlive)) {
-        if (Date.now() > deadline)
+      while (held.children.some(isRunning)) {
+        if (Date.now() > deadline) {
+          const left = held.children.filter(isRunning).map(({ pid }) => pid)
           throw new FolderInUseError(
-            `processes ${held.children.filter(isAlive).join(', ')} of an earlier start still run on the data in '${directory}'; end them first`,
+            `processes ${left.join(', ')} of an earlier start still run on the data in '${directory}'; end them first`,
           )
+        }
         await delay(100)
       }
     }
@@ -42,7 +41,7 @@ export class StartLock {
   }
 
   write(children: readonly number[]): void {
-    writeFileSync(this.#path, JSON.stringify({ supervisor: process.pid, children }))
+    writeFileSync(this.#path, JSON.stringify({ supervisor: markOf(process.pid), children: children.map(markOf) }))
   }
 
   release(): void {
@@ -56,14 +55,5 @@ function readLock(path: string): z.infer<typeof Lock> | undefined {
   } catch {
     // None, or one that a crash cut short: then its writer is gone, too.
     return undefined
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -2,12 +2,14 @@
  * An agent on the official device SDK (`azure-iot-device` over MQTT): reads this computer, keeps what it read on disk, and
  * publishes one message after another, so that order survives every retry.
  */
+import { join } from 'node:path'
 import iot from 'azure-iot-device'
 import { z } from 'zod'
 import type { Acknowledgement } from '../../contract/acknowledgement.ts'
 import { stamp } from '../../contract/telemetry/decode.ts'
 import { encodePackedBatch, packedBatchContentType } from '../../contract/telemetry/packed-batch.ts'
 import { expiredReason } from '../../contract/telemetry/telemetry.ts'
+import { FolderLock } from '../../journal/folder-lock.ts'
 import type { PublishCounts } from '../mqtt-device.ts'
 import { pause } from '../pause.ts'
 import type { Sample } from '../telemetry-stamp.ts'
@@ -41,9 +43,10 @@ const IntervalMs = z.number().int().min(100).max(3_600_000)
 const retryMsMin = 1_000
 const retryMsMax = 60_000
 
-/** Runs until the signal; returns what was published. */
+/** Runs until the signal; returns what was published. @throws FolderInUseError while another agent has the folder */
 export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCounts> {
   const { modelId, everyMs, read, directory, bufferBytesMax, bootId, signal, onError, onSample, onInterval, updater } = options
+  const lock = FolderLock.take(join(directory, 'agent.lock'), 'end it first, or give this agent a device and a folder of its own')
   const buffer = new OfflineBuffer({
     directory,
     bytesMax: bufferBytesMax,
@@ -105,6 +108,7 @@ export async function runSdkAgent(options: SdkAgentOptions): Promise<PublishCoun
   clearInterval(sampling)
   await buffer.close()
   await link.close()
+  lock.release()
   return counts
 }
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serverCertificate } from '../../local-cloud/security/certificates.ts'
+import { eventually } from '../support/eventually.ts'
 import { root, runCommand } from '../support/product.ts'
 
 let folder: string
@@ -48,6 +49,21 @@ describe('settings', () => {
     expect(code).toBe(1)
     expect(stderr).toContain(`port ${port} is taken`)
   })
+  test('a data folder has one cloud: a second one, and a start beside it, are told who has it', async () => {
+    const data = join(folder, 'one-cloud')
+    const first = spawn(process.execPath, [join(root, 'bin', 'millwright.mjs'), 'cloud', '--data', data], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let said = ''
+    first.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    await eventually(() => (said.includes('ready:') ? true : undefined), { withinMs: 30_000, what: 'ready' })
+    const refusal = { code: 1, stderr: expect.stringMatching(new RegExp(`process ${first.pid} has .*cloud\\.lock`)) }
+    expect(await runCommand(['cloud', '--data', data, '--port', '0'])).toMatchObject(refusal)
+    expect(await runCommand(['start', '--data', data, '--port', '0'])).toMatchObject(refusal)
+    const ended = new Promise((done) => first.once('exit', done))
+    first.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  }, 60_000)
   test('a target that is not there, and a fault that no machine has', async () => {
     expect(await runCommand(['simulate', '--target', join(folder, 'nothing.json')])).toMatchObject({
       code: 2,

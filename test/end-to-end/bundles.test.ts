@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formatDeviceConnectionString } from '../../device-sim/device-credentials.ts'
 import { deviceKeyOf } from '../../device-sim/provisioning.ts'
+import { isRunning } from '../../journal/folder-lock.ts'
+import type { ProcessMark } from '../../journal/folder-lock.ts'
 import { WorkerThread } from '../../local-cloud/functions-host/worker-thread.ts'
 import { cloudForTests } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
@@ -171,13 +173,12 @@ describe('npm start', () => {
       npm.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
       await eventually(() => (/^ready: http:\/\/127\.0\.0\.1:\d+$/m.test(output) ? true : undefined), { withinMs: 60_000, what: 'ready' })
       const { supervisor, children } = JSON.parse(readFileSync(join(data, 'start.lock'), 'utf8')) as {
-        supervisor: number
-        children: number[]
+        supervisor: ProcessMark
+        children: ProcessMark[]
       }
       expect(children.length).toBeGreaterThanOrEqual(5)
       npm.kill('SIGTERM')
-      const isAlive = (pid: number) => existsSync(`/proc/${pid}`)
-      await eventually(() => ([supervisor, ...children].some(isAlive) ? undefined : true), {
+      await eventually(() => ([supervisor, ...children].some(isRunning) ? undefined : true), {
         withinMs: 6_000,
         what: 'the end of every process',
       })
