@@ -6,10 +6,11 @@ import { CloudSettingsError, readCloudSettings } from '../../local-cloud/cloud-s
 import type { CloudSettings } from '../../local-cloud/cloud-settings.ts'
 import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
+import { dataDirectory } from '../connection-file.ts'
 import { announceReady } from '../supervisor/ready.ts'
 
 const Options = z.object({
-  data: z.string().min(1).default('.millwright'),
+  data: z.string().min(1).optional(),
   port: Port.default(0),
   'amqp-port': Port.default(0),
   'azure-ports': z.boolean().default(false),
@@ -24,11 +25,12 @@ export const cloud: Command = {
                         [--settings FILE] [--json]
 
 Runs a local IoT Hub with its Event Hubs endpoint, provisioning (DPS), Web PubSub
-and Azure storage (Azurite) on loopback, keeps everything in DIR (default
-.millwright), and writes DIR/connection.json with connection strings that Azure
-SDKs take as they are. Its page is at the address of 'inspector' there.
+and Azure storage (Azurite) on loopback, keeps everything in DIR, and writes
+DIR/connection.json with connection strings that Azure SDKs take as they are. Its page
+is at the address of 'inspector' there.
 
-  --data DIR       folder for everything that must survive a restart
+  --data DIR       folder for everything that must survive a restart (MILLWRIGHT_DATA, or
+                   .millwright)
   --port N         TLS port for MQTT, AMQP and HTTPS; default: the one used before
   --amqp-port N    plain AMQP and HTTP port, for UseDevelopmentEmulator=true
   --azure-ports    listen on 443, 5671 and 8883 too, so that HostName=localhost
@@ -52,9 +54,10 @@ SDKs take as they are. Its page is at the address of 'inspector' there.
     const log = (event: string, fields: Record<string, unknown>) =>
       printJson({ time: new Date().toISOString(), part: 'cloud', event, ...fields })
     const settings = options.settings === undefined ? undefined : await readSettings(options.settings)
-    const lock = FolderLock.take(join(options.data, 'cloud.lock'), 'end it first, or give --data another folder')
+    const directory = options.data ?? dataDirectory()
+    const lock = FolderLock.take(join(directory, 'cloud.lock'), 'end it first, or give --data another folder')
     const running = await startLocalCloud({
-      dataDirectory: options.data,
+      dataDirectory: directory,
       port: options.port,
       amqpPort: options['amqp-port'],
       azurePorts: options['azure-ports'],
