@@ -6,19 +6,19 @@ import { endpoint } from '../api/endpoint.ts'
 import { Problem } from '../api/problem.ts'
 import { RawResponse } from '../api/respond.ts'
 import { appFiles, appTables } from '../services.ts'
-import { ExportRequest, readExport, writeExport } from '../store/export-store.ts'
+import { exportFileOf, ExportRequest, readExport, runExport, writeExport } from '../store/export-store.ts'
 import type { ExportJob } from '../store/export-store.ts'
-import { TooManyRowsError, writeRows } from '../store/files.ts'
-import { storedReadings } from '../store/reading-rows.ts'
 import { contentTypes } from '../store/row-formats.ts'
+import hostJson from '../host.json' with { type: 'json' }
 import { ExportHint, exportQueue, finishedExportQueue } from './queues.ts'
 
 const connection = 'AzureWebJobsStorage'
+/** The queue gives a message up after so many attempts. */
+const { maxDequeueCount } = hostJson.extensions.queues
 const waiting = output.storageQueue({ queueName: exportQueue, connection })
 const finished = output.storageQueue({ queueName: finishedExportQueue, connection })
 
 const addressOf = (exportId: string) => `/api/v1/exports/${exportId}`
-const fileOf = ({ exportId, request }: ExportJob) => `${exportId}.${request.format}`
 
 endpoint({
   name: 'request-export',
@@ -77,7 +77,7 @@ endpoint({
   handle: async ({ params }) => {
     const job = await requireExport(params.id)
     if (job.status !== 'finished') throw new Problem(409, 'Not finished', `export '${job.exportId}' is ${job.status}`)
-    const blob = (await appFiles()).exports.getBlockBlobClient(fileOf(job))
+    const blob = (await appFiles()).exports.getBlockBlobClient(exportFileOf(job))
     return new RawResponse({
       body: await blob.downloadToBuffer(),
       headers: {
@@ -99,21 +99,9 @@ app.storageQueue('run-export', {
     // Delivered again after it was done: who waits has been told.
     if (!job || job.status === 'finished' || job.status === 'failed') return
     await writeExport(tables, { ...job, status: 'running' })
-    const done = await runExport(job)
+    const isLastAttempt = Number(context.triggerMetadata?.dequeueCount) >= maxDequeueCount
+    const done = await runExport(tables, (await appFiles()).exports, job, { isLastAttempt })
     await writeExport(tables, done)
     context.extraOutputs.set(finished, exportView(done))
   },
 })
-
-async function runExport(job: ExportJob): Promise<ExportJob> {
-  const { devices, signals, from, to, format } = job.request
-  const rows = storedReadings(await appTables(), { deviceIds: devices, signals, fromMs: Date.parse(from), toMs: Date.parse(to) })
-  try {
-    const { rows: readings, bytes } = await writeRows((await appFiles()).exports, fileOf(job), format, rows)
-    return { ...job, status: 'finished', readings, bytes }
-  } catch (error) {
-    // The queue tries the rest again; this would fail again.
-    if (!(error instanceof TooManyRowsError)) throw error
-    return { ...job, status: 'failed', problem: error.message }
-  }
-}

@@ -21,7 +21,7 @@ app.timer('archive-readings', {
 app.timer('delete-expired', {
   schedule: '0 40 2 * * *',
   handler: async (_timer, context) => {
-    const rows = await deleteExpired(await appTables(), Date.now())
+    const rows = await deleteExpired(await appTables(), (await appFiles()).exports, Date.now())
     context.info(`deleted ${rows} rows past their retention`)
   },
 })

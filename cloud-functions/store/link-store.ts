@@ -1,5 +1,5 @@
 /** Links that are good once: the first to write down that one was used has used it. */
-import { hasStatus } from './tables.ts'
+import { beforeMs, hasStatus } from './tables.ts'
 import type { Tables } from './tables.ts'
 
 const partitionKey = 'link'
@@ -18,7 +18,7 @@ export async function useLink(tables: Tables, nonce: string, untilMs: number): P
 /** A link that has expired is refused for that alone. @returns how many were forgotten */
 export async function forgetExpiredLinks(tables: Tables, nowMs: number): Promise<number> {
   let forgotten = 0
-  const filter = `PartitionKey eq '${partitionKey}' and untilMs lt ${nowMs.toFixed(1)}`
+  const filter = `PartitionKey eq '${partitionKey}' and ${beforeMs('untilMs', nowMs)}`
   for await (const { rowKey } of tables.usedLinks.listEntities({ queryOptions: { filter, select: ['RowKey'] } })) {
     await tables.usedLinks.deleteEntity(partitionKey, rowKey!)
     forgotten++

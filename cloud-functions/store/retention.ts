@@ -1,12 +1,14 @@
 /** What is kept how long. Readings leave the tables after they have gone to the archive; rollups stay longer the coarser they are. */
 import type { TransactionAction } from '@azure/data-tables'
+import type { ContainerClient } from '@azure/storage-blob'
 import { pageMs } from '../hot-path/roll-up.ts'
 import type { Resolution } from '../hot-path/bucket.ts'
 import { listAlerts, quoted } from './alert-store.ts'
+import { deleteExports } from './export-store.ts'
 import { forgetExpiredLinks } from './link-store.ts'
 import { listDevices } from './latest-store.ts'
 import { tableKey, timeKey } from './table-keys.ts'
-import { intoTransactions } from './tables.ts'
+import { beforeMs, intoTransactions } from './tables.ts'
 import type { TableName, Tables } from './tables.ts'
 
 const dayMs = 86_400_000
@@ -23,7 +25,7 @@ export const retentionMs = {
 } as const
 
 /** Deletes what is too old. @returns rows deleted */
-export async function deleteExpired(tables: Tables, nowMs: number): Promise<number> {
+export async function deleteExpired(tables: Tables, exportFiles: ContainerClient, nowMs: number): Promise<number> {
   let deleted = 0
   for (const { deviceId } of await listDevices(tables)) {
     const partition = `PartitionKey eq '${quoted(tableKey(deviceId))}'`
@@ -34,14 +36,14 @@ export async function deleteExpired(tables: Tables, nowMs: number): Promise<numb
       deleted += await deleteWhere(tables, 'rollups', `${partition} and RowKey ge '${resolution}-' and RowKey lt '${resolution}-${before}'`)
     }
   }
-  deleted += await deleteWhere(tables, 'deadLetters', `arrivedMs lt ${nowMs - retentionMs.deadLetters}d`)
+  deleted += await deleteWhere(tables, 'deadLetters', beforeMs('arrivedMs', nowMs - retentionMs.deadLetters))
   for (const { alertId } of await listAlerts(tables, { standings: ['closed'], beforeMs: nowMs - retentionMs.alerts })) {
     // The history goes first: an alert without one would be rebuilt from nothing.
     for (const name of ['outbox', 'alertEvents'] as const) deleted += await deleteWhere(tables, name, `PartitionKey eq '${alertId}'`)
     deleted += await deleteWhere(tables, 'alerts', `RowKey eq '${alertId}'`)
   }
   deleted += await forgetExpiredLinks(tables, nowMs)
-  deleted += await deleteWhere(tables, 'exports', `requestedAtMs lt ${nowMs - retentionMs.exports}d`)
+  deleted += await deleteExports(tables, exportFiles, nowMs - retentionMs.exports)
   return deleted
 }
 

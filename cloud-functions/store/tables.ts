@@ -75,3 +75,8 @@ function rowBytes(action: TransactionAction): number {
 export function hasStatus(error: unknown, statusCode: number): boolean {
   return error instanceof RestError && error.statusCode === statusCode
 }
+
+/** Rows whose time, in milliseconds, is before another. It is stored as a double, and so must be the literal: Azure and Azurite agree on this form only. */
+export function beforeMs(property: string, ms: number): string {
+  return `${property} lt ${Math.floor(ms)}.0`
+}

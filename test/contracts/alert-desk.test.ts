@@ -20,6 +20,7 @@ import type { ListedAlert } from '../../cloud-functions/store/alert-store.ts'
 import { writeLatest } from '../../cloud-functions/store/hot-path-store.ts'
 import { messagesWith, outboxOf } from '../../cloud-functions/store/outbox-store.ts'
 import { writeTopology } from '../../cloud-functions/store/plant-store.ts'
+import { openFiles } from '../../cloud-functions/store/files.ts'
 import { deleteExpired, retentionMs } from '../../cloud-functions/store/retention.ts'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
@@ -587,7 +588,7 @@ describe('retention', () => {
       await happens(desk, raisedEvent({ alertId: idOf(index + 1), deviceId, atMs: nowMs }))
       if (deviceId !== 'open') await close(idOf(index + 1))
     }
-    await deleteExpired(tables, startMs + retentionMs.alerts + 86_400_000)
+    await deleteExpired(tables, (await openFiles(cloud.connection.storage)).exports, startMs + retentionMs.alerts + 86_400_000)
     expect((await listAlerts(tables, {})).map(({ deviceId }) => deviceId).sort()).toEqual(['open', 'young'])
     expect([await readEvents(tables, idOf(1)), await outboxOf(tables, idOf(1))]).toEqual([[], []])
     for (const kept of [2, 3]) expect(await outboxOf(tables, idOf(kept))).not.toEqual([])

@@ -13,12 +13,15 @@ import { appliedUpToMs, stalledPartitions } from '../../cloud-functions/hot-path
 import { PartitionOwner } from '../../cloud-functions/hot-path/partition-owner.ts'
 import { archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
 import { appliedMessages } from '../../cloud-functions/store/hot-path-store.ts'
+import type { ExportJob } from '../../cloud-functions/store/export-store.ts'
+import { exportFileOf, readExport, runExport, writeExport } from '../../cloud-functions/store/export-store.ts'
 import { openFiles, writeRows } from '../../cloud-functions/store/files.ts'
 import type { Files } from '../../cloud-functions/store/files.ts'
 import { listDevices, readDevice } from '../../cloud-functions/store/latest-store.ts'
 import { storedReadings } from '../../cloud-functions/store/reading-rows.ts'
 import { deleteExpired, retentionMs } from '../../cloud-functions/store/retention.ts'
 import { bytesToProperties } from '../../cloud-functions/store/row-bytes.ts'
+import { timeKey } from '../../cloud-functions/store/table-keys.ts'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
 import { cloudForTests } from '../support/cloud.ts'
@@ -319,6 +322,8 @@ describe('the store', () => {
     const expected = sent.filter(({ time }) => time! >= wanted.fromMs && time! < wanted.toMs)
     const database = await DuckDBInstance.create(':memory:')
     const connection = await database.connect()
+    // Otherwise it casts times to those of this computer's zone.
+    await connection.run("set TimeZone = 'UTC'")
     for (const format of ['csv', 'ndjson', 'parquet'] as const) {
       const written = await writeRows(files.exports, `test.${format}`, format, storedReadings(tables, wanted))
       expect(written.rows).toBe(expected.length)
@@ -393,13 +398,71 @@ describe('the store', () => {
       return rows
     }
     const before = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
-    expect(await deleteExpired(tables, startMs + 4 * 86_400_000)).toBe(0)
-    expect(await deleteExpired(tables, startMs + retentionMs.readings + 86_400_000)).toBeGreaterThan(0)
+    expect(await deleteExpired(tables, files.exports, startMs + 4 * 86_400_000)).toBe(0)
+    const letter = { partitionKey: 'p000', rowKey: 'letter', arrivedMs: startMs }
+    await tables.deadLetters.upsertEntity(letter, 'Replace')
+    expect(await deleteExpired(tables, files.exports, startMs + retentionMs.deadLetters)).toBe(0)
+    expect(await deleteExpired(tables, files.exports, startMs + retentionMs.deadLetters + 1)).toBe(1)
+    expect(await deleteExpired(tables, files.exports, startMs + retentionMs.readings + 86_400_000)).toBeGreaterThan(0)
     const after = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
     expect(after.readings).toBeLessThan(before.readings)
     expect(after.readings).toBeGreaterThan(before.readings / 2)
     expect(await listDevices(tables)).toHaveLength(1)
-    await deleteExpired(tables, startMs + 11 * 365 * 86_400_000 + 40 * 86_400_000)
+    await deleteExpired(tables, files.exports, startMs + 11 * 365 * 86_400_000 + 40 * 86_400_000)
     expect(await rowsOf('rollups')).toBe(0)
   }, 60_000)
+
+  describe('an export', () => {
+    const job: ExportJob = {
+      exportId: '7f1c8a52-0000-4000-8000-000000000001',
+      // As many and as long names as may be asked for.
+      request: {
+        devices: ['pump-001', ...Array.from({ length: 999 }, (_, index) => `${index}-`.padEnd(128, 'x'))],
+        signals: [signal],
+        from: new Date(startMs).toISOString(),
+        to: new Date(startMs + 3_600_000).toISOString(),
+        format: 'csv',
+      },
+      status: 'waiting',
+      requestedAtMs: startMs,
+      readings: 0,
+      bytes: 0,
+      problem: '',
+    }
+
+    test('is kept with all it was asked for, and goes with its file', async () => {
+      const small = { ...job, request: { ...job.request, devices: ['pump-001'] } }
+      await writeExport(tables, await runExport(tables, files.exports, small, { isLastAttempt: false }))
+      const kept = await readExport(tables, job.exportId)
+      expect(kept).toMatchObject({
+        request: small.request,
+        status: 'finished',
+        readings: sent.filter(({ time }) => time! < startMs + 3_600_000).length,
+      })
+      const file = files.exports.getBlobClient(exportFileOf(kept!))
+      expect(await file.exists()).toBe(true)
+      await deleteExpired(tables, files.exports, startMs + retentionMs.exports)
+      expect(await file.exists()).toBe(true)
+      await deleteExpired(tables, files.exports, startMs + retentionMs.exports + 1)
+      expect([await file.exists(), await readExport(tables, job.exportId)]).toEqual([false, undefined])
+      await writeExport(tables, job)
+      expect(await readExport(tables, job.exportId)).toEqual(job)
+      // It never had a file.
+      await deleteExpired(tables, files.exports, startMs + retentionMs.exports + 1)
+      expect(await readExport(tables, job.exportId)).toBeUndefined()
+    })
+
+    test('that cannot be made is tried again, and its last attempt says why', async () => {
+      const small = { ...job, request: { ...job.request, devices: ['pump-001'] } }
+      await tables.readings.upsertEntity({
+        partitionKey: 'pump-001',
+        rowKey: timeKey(startMs),
+        readings: 5,
+        ...bytesToProperties(Uint8Array.of(255, 1)),
+      })
+      await expect(runExport(tables, files.exports, small, { isLastAttempt: false })).rejects.toThrow()
+      const ended = await runExport(tables, files.exports, small, { isLastAttempt: true })
+      expect([ended.status, ended.problem]).toEqual(['failed', expect.stringMatching(/./)])
+    })
+  })
 })

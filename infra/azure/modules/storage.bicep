@@ -81,7 +81,7 @@ resource deployment 'Microsoft.Storage/storageAccounts/blobServices/containers@2
   name: 'deployment'
 }
 
-// The archive grows cold and stays; exports are fetched within days or asked for again.
+// The archive grows cold and stays.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
   parent: account
   name: 'default'
@@ -95,15 +95,6 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
           definition: {
             filters: { blobTypes: ['blockBlob'], prefixMatch: ['readings-archive/'] }
             actions: { baseBlob: { tierToCool: { daysAfterModificationGreaterThan: 30 }, tierToCold: { daysAfterModificationGreaterThan: 180 } } }
-          }
-        }
-        {
-          name: 'exports-expire'
-          type: 'Lifecycle'
-          enabled: true
-          definition: {
-            filters: { blobTypes: ['blockBlob'], prefixMatch: ['exports/'] }
-            actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 7 } } }
           }
         }
       ]
