@@ -1,9 +1,7 @@
 /** A part of the product in a process of its own: started, waited for, started again when it ends, stopped in time. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { createWriteStream, mkdirSync, renameSync, statSync } from 'node:fs'
-import type { WriteStream } from 'node:fs'
-import { dirname } from 'node:path'
+import { LogFile } from './log-file.ts'
 import { ReadyMessage } from './ready.ts'
 
 export type ChildOptions = {
@@ -30,7 +28,7 @@ const limits = {
 
 export class SupervisedProcess {
   readonly #options: ChildOptions
-  readonly #log: WriteStream
+  readonly #log: LogFile
   #args: readonly string[]
   #child: ChildProcess | undefined
   #isStopping = false
@@ -42,7 +40,9 @@ export class SupervisedProcess {
   constructor(options: ChildOptions) {
     this.#options = options
     this.#args = options.args
-    this.#log = openLog(options.logFile)
+    this.#log = new LogFile(options.logFile, limits.logBytes)
+    // What a child says behind its end is not kept.
+    this.#log.on('error', () => {})
   }
 
   get name(): string {
@@ -62,7 +62,13 @@ export class SupervisedProcess {
         () => reject(new Error(`${name} was not ready within ${limits.readyMs / 1000} s; its log is ${logFile}`)),
         limits.readyMs,
       )
-      const child = this.#spawn()
+      const child = this.#spawn((why) => {
+        clearTimeout(timer)
+        if (isReady) return
+        // Before it was ever ready there is nothing to keep alive: the caller is told instead.
+        this.#isStopping = true
+        reject(new Error(`${name} ended with ${why}: ${this.#lastError}; its log is ${logFile}`))
+      })
       child.on('message', (message) => {
         const ready = ReadyMessage.safeParse(message)
         if (!ready.success || isReady) return
@@ -71,17 +77,10 @@ export class SupervisedProcess {
         this.#args = this.#options.argsOnceReady?.(ready.data.details) ?? this.#args
         resolve(ready.data.details)
       })
-      child.once('exit', (code, signal) => {
-        clearTimeout(timer)
-        if (isReady) return
-        // Before it was ever ready there is nothing to keep alive: the caller is told instead.
-        this.#isStopping = true
-        reject(new Error(`${name} ended with ${signal ?? `code ${code}`}: ${this.#lastError}; its log is ${logFile}`))
-      })
     })
   }
 
-  #spawn(): ChildProcess {
+  #spawn(onEnd: (why: string) => void = () => {}): ChildProcess {
     const { script, environment } = this.#options
     const startedMs = Date.now()
     // The channel tells a child when its supervisor is gone, also by kill -9.
@@ -90,14 +89,21 @@ export class SupervisedProcess {
     child.stdout!.pipe(this.#log, { end: false })
     child.stderr!.pipe(this.#log, { end: false })
     child.stderr!.on('data', (chunk: Buffer) => (this.#lastError = lastLineOf(chunk.toString()) ?? this.#lastError))
-    child.once('exit', (code, signal) => {
+    let hasEnded = false
+    const ended = (why: string) => {
+      if (hasEnded) return
+      hasEnded = true
+      onEnd(why)
       // A Ctrl-C of the terminal reaches every process of the group at once.
       if (this.#isStopping || this.#options.signal.aborted) return
       if (Date.now() - startedMs > limits.stableMs) this.#pauseMs = limits.restartMsMin
-      this.#options.onRestart(this.#options.name, signal ?? `code ${code}`)
+      this.#options.onRestart(this.#options.name, why)
       this.#restart = setTimeout(() => this.#spawn(), this.#pauseMs)
       this.#pauseMs = Math.min(this.#pauseMs * 2, limits.restartMsMax)
-    })
+    }
+    child.once('exit', (code, signal) => ended(signal ?? `code ${code}`))
+    // A computer that has no room for one more process may have it in a moment.
+    child.on('error', (error) => ended(error.message))
     return child
   }
 
@@ -105,7 +111,7 @@ export class SupervisedProcess {
     this.#isStopping = true
     clearTimeout(this.#restart)
     const child = this.#child
-    if (child && child.exitCode === null && child.signalCode === null) {
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(() => child.kill('SIGKILL'), limits.stopMs)
         child.once('exit', () => {
@@ -121,15 +127,4 @@ export class SupervisedProcess {
 
 function lastLineOf(text: string): string | undefined {
   return text.trim().split('\n').at(-1) || undefined
-}
-
-/** One older log is kept. */
-function openLog(path: string): WriteStream {
-  mkdirSync(dirname(path), { recursive: true })
-  try {
-    if (statSync(path).size > limits.logBytes) renameSync(path, `${path}.old`)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
-  return createWriteStream(path, { flags: 'a' })
 }
