@@ -84,7 +84,7 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
   const faults = new Faults(nowMs)
 
   // Azurite takes the longest; the rest is opened meanwhile.
-  const starting = startStorage(join(directory, 'storage'), saved.ports, faults)
+  const starting = startStorage(join(directory, 'storage'), saved.ports, faults, report)
   opened.defer(() =>
     starting.then(
       (running) => running.stop(),

@@ -2,9 +2,11 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { z } from 'zod'
 
 export const storageAccount = {
   name: 'devstoreaccount1',
@@ -23,6 +25,8 @@ export function storageConnectionString({ blob, queue, table }: AzuritePorts): s
 export type Azurite = {
   readonly ports: AzuritePorts
   readonly process: ChildProcess
+  /** Resolves when all that its tables have taken before is on the disk; one call at a time. */
+  saveTables(): Promise<void>
   /** Resolves to true when it ended by itself, and so has saved everything. */
   stop(): Promise<boolean>
 }
@@ -38,6 +42,28 @@ export const endWithParent = `
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, end)
   process.on('disconnect', () => { if (!isEnding) process.kill(process.pid, 'SIGTERM') })
 `
+
+const tablesFile = '__azurite_db_table__.json'
+
+/** Loaded into it, too: its tables are written when it is told so, and when it ends. @param script where Azurite's own packages are found from */
+const savesWhenTold = (script: string) => `
+  import { createRequire } from 'node:module'
+  const Loki = createRequire(${JSON.stringify(script)})('lokijs')
+  const { autosaveEnable } = Loki.prototype
+  let tables
+  Loki.prototype.autosaveEnable = function (...given) {
+    if (!this.filename.endsWith('${tablesFile}')) return autosaveEnable.apply(this, given)
+    // What is closed saves what is left only where saving is on.
+    this.autosave = true
+    tables = this
+  }
+  process.on('message', () => {
+    const answer = (error) => process.connected && process.send({ problem: error ? String(error) : '' })
+    try { tables.saveDatabase(answer) } catch (error) { answer(error) }
+  })
+`
+const Saved = z.object({ problem: z.string() })
+
 const startMsMax = 30_000
 const stopMsMax = 4_000
 
@@ -48,7 +74,8 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
   // Loose: what Azurite does not know it passes over, as the header by which the device SDK asks for encryption at rest.
   const options = ['--loose', '--silent', '--disableTelemetry', '--skipApiVersionCheck', '--location', directory]
   for (const [service, port] of Object.entries(wanted)) options.push(`--${service}Host`, '127.0.0.1', `--${service}Port`, String(port))
-  const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(endWithParent)}`, script, ...options], {
+  const imports = [endWithParent, savesWhenTold(script)].flatMap((code) => ['--import', `data:text/javascript,${encodeURIComponent(code)}`])
+  const child = spawn(process.execPath, [...imports, script, ...options], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   if (child.pid !== undefined) writeFileSync(pidFile(directory), String(child.pid))
@@ -73,7 +100,27 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
     child.once('exit', (code) => reject(new Error(`Azurite ended with code ${code}: ${output.slice(-500)}`)))
   })
   child.removeAllListeners('exit')
-  return { ports, process: child, stop: () => stop(child) }
+  return { ports, process: child, saveTables: () => saveTables(child, directory), stop: () => stop(child) }
+}
+
+async function saveTables(child: ChildProcess, directory: string): Promise<void> {
+  const { problem } = await new Promise<z.infer<typeof Saved>>((resolve, reject) => {
+    const onEnd = () => reject(new Error('Azurite has ended'))
+    child.once('exit', onEnd)
+    child.once('message', (message) => {
+      child.off('exit', onEnd)
+      resolve(Saved.parse(message))
+    })
+    child.send({ kind: 'save-tables' }, (error) => error && reject(error))
+  })
+  if (problem !== '') throw new Error(`Azurite cannot write its tables: ${problem}`)
+  // It has written, and does not wait for the disk.
+  const handle = await open(join(directory, tablesFile), 'r+')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 const pidFile = (directory: string) => join(directory, 'azurite.pid')

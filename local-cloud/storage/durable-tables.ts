@@ -1,9 +1,8 @@
 /**
- * Azurite writes its tables to disk every five seconds; what it acknowledged since is lost when it is killed. This
- * proxy stands in front of it: a change that Azurite has taken is journalled and synced before the client hears of it,
- * and after a crash the changes of the last seconds are given to Azurite again, in order.
+ * Azurite writes its tables to disk now and then; what it acknowledged since is lost when it is killed. This proxy stands
+ * in front of it: a change that Azurite has taken is journalled and synced before the client hears of it, and after a crash
+ * the changes since the last save are given to Azurite again, in order.
  */
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -13,11 +12,11 @@ import { readBody } from '../http-request.ts'
 import { failingAnswer } from './storage-gate.ts'
 import type { StorageFault } from './storage-gate.ts'
 import { breachAnswer, checkTableRequest } from './table-limits.ts'
+import { TableSaves } from './table-saves.ts'
 
-/** Azurite's interval, the time a save takes, and room to spare. */
-const replayMs = 20_000
 const bodyBytesMax = 5 * 1024 * 1024
-const retention = { bytes: 256 * 1024 * 1024, ageMs: 60_000 }
+/** Of changes that Azurite does not get onto the disk: whoever makes more has to wait. */
+const journalBytesMax = 1024 * 1024 * 1024
 
 const JournalHeader = z.object({ method: z.string(), path: z.string(), headers: z.record(z.string(), z.string()) })
 type Change = z.infer<typeof JournalHeader> & { readonly body: Buffer }
@@ -26,7 +25,7 @@ type Answer = { readonly status: number; readonly headers: http.IncomingHttpHead
 export type DurableTables = {
   readonly port: number
   stop(): Promise<void>
-  /** Says that Azurite has saved everything: nothing need be repeated. */ markClean(): void
+  /** Says that Azurite has ended and saved everything: nothing need be repeated. */ markClean(): Promise<void>
 }
 
 /** @param upstreamPort Azurite's table service @param port 0 for a free one */
@@ -35,23 +34,26 @@ export async function startDurableTables({
   upstreamPort,
   port,
   fault,
+  save,
+  onTrouble,
 }: {
   directory: string
   upstreamPort: number
   port: number
   fault: StorageFault
+  /** Azurite's, of its tables. */
+  save: () => Promise<void>
+  onTrouble: (error: unknown) => void
 }): Promise<DurableTables> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 64 })
   const log = await CommitLog.open({
     directory: join(directory, 'changes'),
     partitions: 1,
     segmentBytesMax: 8 * 1024 * 1024,
-    retention,
     nowMs: Date.now,
   })
-  const cleanMark = join(directory, 'stopped-clean')
-  if (!existsSync(cleanMark)) await replay(log, (change) => forward(agent, upstreamPort, change))
-  rmSync(cleanMark, { force: true })
+  const saves = new TableSaves({ log, markFile: join(directory, 'saved.json'), save, nowMs: Date.now, onTrouble })
+  saves.note(await replay(log, saves.nextSequence, (change) => forward(agent, upstreamPort, change)))
 
   const server = http.createServer((request, response) => {
     handle(request)
@@ -63,16 +65,28 @@ export async function startDurableTables({
     if (!body) return { status: 413, headers: {}, body: Buffer.alloc(0) }
     if (await fault()) return { status: failingAnswer.status, headers: failingAnswer.headers, body: Buffer.from(failingAnswer.body) }
     const change: Change = { method: request.method ?? 'GET', path: request.url ?? '/', headers: forwardedHeaders(request.headers), body }
+    if (change.method !== 'GET' && log.bytes > journalBytesMax) return busy
     const breach = checkTableRequest(change)
     if (breach) return breachAnswer(breach, change.path.includes('$batch'))
     const answer = await forward(agent, upstreamPort, change)
-    if (isChange(change, answer)) await log.append(0, () => encodeChange(change))
+    if (isChange(change, answer)) {
+      const bytes = encodeChange(change)
+      await log.append(0, () => bytes)
+      saves.note(bytes.length)
+    }
     return answer
   }
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
-  })
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(port, '127.0.0.1', resolve)
+    })
+  } catch (error) {
+    // Tried again on another port: two must not keep one journal.
+    await saves.stop()
+    await log.close()
+    throw error
+  }
   return {
     port: (server.address() as AddressInfo).port,
     async stop() {
@@ -80,9 +94,10 @@ export async function startDurableTables({
       server.closeAllConnections()
       await closed
       agent.destroy()
+      await saves.stop()
       await log.close()
     },
-    markClean: () => writeFileSync(cleanMark, ''),
+    markClean: () => saves.covers(log.info(0).endSequence),
   }
 }
 
@@ -92,17 +107,23 @@ function isChange({ method, path }: Change, { status, body }: Answer): boolean {
   return !path.includes('$batch') || !/HTTP\/1\.1 [45]\d\d/.test(body.toString('latin1'))
 }
 
-async function replay(log: CommitLog, send: (change: Change) => Promise<Answer>): Promise<void> {
-  const { last, beginSequence } = log.info(0)
-  if (!last) return
-  const from = Math.max(beginSequence, log.sequenceAfterTime(0, last.enqueuedMs - replayMs))
-  for (let next = from; next <= last.sequenceNumber; ) {
+/** @returns bytes of what was repeated */
+async function replay(log: CommitLog, fromSequence: number, send: (change: Change) => Promise<Answer>): Promise<number> {
+  const { beginSequence, endSequence } = log.info(0)
+  let bytes = 0
+  for (let next = Math.max(beginSequence, fromSequence); next < endSequence; ) {
     const records = await log.read(0, next, { count: 100, bytes: 16 * 1024 * 1024 })
     // What Azurite had saved is there already: creating it again is refused, and nothing is lost by that.
-    for (const { payload } of records) await send(unconditional(decodeChange(payload)))
-    next += records.length
+    for (const { payload } of records) {
+      bytes += payload.length
+      await send(unconditional(decodeChange(payload)))
+    }
+    next = (records.at(-1)?.sequenceNumber ?? endSequence) + 1
   }
+  return bytes
 }
+
+const busy: Answer = { status: 503, headers: { 'content-type': 'text/plain' }, body: Buffer.from('the tables cannot be written to disk\n') }
 
 /** The ETags of a change that is repeated are not those it was made with; that it was right to make it is known. */
 function unconditional(change: Change): Change {

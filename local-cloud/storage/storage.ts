@@ -18,7 +18,12 @@ export type Storage = {
 }
 
 /** On the ports used before, or on free ones where those are taken. */
-export async function startStorage(directory: string, remembered: AzuritePorts, faults: Faults): Promise<Storage> {
+export async function startStorage(
+  directory: string,
+  remembered: AzuritePorts,
+  faults: Faults,
+  log: (event: string, fields: Record<string, unknown>) => void,
+): Promise<Storage> {
   const azurite = await startAzurite(directory, { blob: 0, queue: 0, table: 0 })
   const opened = new ClosingStack()
   const at = async <T>(port: number, start: (port: number) => Promise<T>): Promise<T> =>
@@ -36,6 +41,8 @@ export async function startStorage(directory: string, remembered: AzuritePorts, 
         upstreamPort: azurite.ports.table,
         port,
         fault: storageFault(faults, 'table'),
+        save: () => azurite.saveTables(),
+        onTrouble: (error) => log('storage-not-saved', { error: String(error) }),
       }),
     )
     const ports = { blob: blob.port, queue: queue.port, table: tables.port }
@@ -47,7 +54,7 @@ export async function startStorage(directory: string, remembered: AzuritePorts, 
       async stop() {
         await opened.close()
         await tables.stop()
-        if (await azurite.stop()) tables.markClean()
+        if (await azurite.stop()) await tables.markClean()
       },
     }
   } catch (error) {
