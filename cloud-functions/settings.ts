@@ -56,6 +56,8 @@ const AppSettings = z
     PAGERDUTY_ROUTING_KEY: z.string().min(1).optional(),
     PAGERDUTY_URL: webAddress.default('https://events.pagerduty.com/v2/enqueue'),
     NOTIFICATION_POLICY: json(NotificationPolicy).default(NotificationPolicy.parse({})),
+    /** Of raw readings and their minutes, in the tables; the archive keeps all. */
+    READINGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3_650).default(90),
     /** Messages may go to addresses inside our own network. */
     ALLOW_INTERNAL_TARGETS: z.enum(['true', 'false']).default('false'),
 

@@ -31,6 +31,8 @@ const AppEnvironment = z.object({
   PAGERDUTY_URL: z.string().optional(),
   NOTIFICATION_POLICY: z.string().optional(),
   OPERATORS: z.string().optional(),
+  // Azurite holds its tables in memory, and writes them as one file.
+  READINGS_KEPT_DAYS: z.string().default('7'),
   // On one computer everything is inside our own network.
   ALLOW_INTERNAL_TARGETS: z.string().default('true'),
 })

@@ -1,7 +1,7 @@
 /** Timers of the store: raw readings go to the archive, what is too old goes away. */
 import { app } from '@azure/functions'
 import { appliedUpToMs } from '../hot-path/log-ends.ts'
-import { appFiles, appLogPosition, appTables } from '../services.ts'
+import { appFiles, appLogPosition, appSettings, appTables } from '../services.ts'
 import { archiveSettledHours } from '../store/archive.ts'
 import { deleteExpired } from '../store/retention.ts'
 
@@ -21,7 +21,8 @@ app.timer('archive-readings', {
 app.timer('delete-expired', {
   schedule: '0 40 2 * * *',
   handler: async (_timer, context) => {
-    const rows = await deleteExpired(await appTables(), (await appFiles()).exports, Date.now())
+    const readingsMs = appSettings().READINGS_KEPT_DAYS * 86_400_000
+    const rows = await deleteExpired(await appTables(), (await appFiles()).exports, { nowMs: Date.now(), readingsMs })
     context.info(`deleted ${rows} rows past their retention`)
   },
 })

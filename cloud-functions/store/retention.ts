@@ -13,9 +13,8 @@ import type { TableName, Tables } from './tables.ts'
 
 const dayMs = 86_400_000
 
+/** Raw readings and minutes are kept as long as the app's settings say. */
 export const retentionMs = {
-  readings: 90 * dayMs,
-  '1m': 90 * dayMs,
   '1h': 2 * 365 * dayMs,
   '1d': 10 * 365 * dayMs,
   deadLetters: 30 * dayMs,
@@ -24,15 +23,24 @@ export const retentionMs = {
   alerts: 2 * 365 * dayMs,
 } as const
 
-/** Deletes what is too old. @returns rows deleted */
-export async function deleteExpired(tables: Tables, exportFiles: ContainerClient, nowMs: number): Promise<number> {
+/**
+ * Deletes what is too old.
+ * @param readingsMs how long readings and their minutes are kept
+ * @returns rows deleted
+ */
+export async function deleteExpired(
+  tables: Tables,
+  exportFiles: ContainerClient,
+  { nowMs, readingsMs }: { readonly nowMs: number; readonly readingsMs: number },
+): Promise<number> {
   let deleted = 0
   for (const { deviceId } of await listDevices(tables)) {
     const partition = `PartitionKey eq '${quoted(tableKey(deviceId))}'`
-    deleted += await deleteWhere(tables, 'readings', `${partition} and RowKey lt '${timeKey(nowMs - retentionMs.readings)}'`)
+    deleted += await deleteWhere(tables, 'readings', `${partition} and RowKey lt '${timeKey(nowMs - readingsMs)}'`)
     for (const resolution of ['1m', '1h', '1d'] as const satisfies readonly Resolution[]) {
+      const keptMs = resolution === '1m' ? readingsMs : retentionMs[resolution]
       // A page must be over before it can be too old.
-      const before = timeKey(nowMs - retentionMs[resolution] - pageMs[resolution])
+      const before = timeKey(nowMs - keptMs - pageMs[resolution])
       deleted += await deleteWhere(tables, 'rollups', `${partition} and RowKey ge '${resolution}-' and RowKey lt '${resolution}-${before}'`)
     }
   }

@@ -588,7 +588,8 @@ describe('retention', () => {
       await happens(desk, raisedEvent({ alertId: idOf(index + 1), deviceId, atMs: nowMs }))
       if (deviceId !== 'open') await close(idOf(index + 1))
     }
-    await deleteExpired(tables, (await openFiles(cloud.connection.storage)).exports, startMs + retentionMs.alerts + 86_400_000)
+    const { exports: exportFiles } = await openFiles(cloud.connection.storage)
+    await deleteExpired(tables, exportFiles, { nowMs: startMs + retentionMs.alerts + 86_400_000, readingsMs: 86_400_000 })
     expect((await listAlerts(tables, {})).map(({ deviceId }) => deviceId).sort()).toEqual(['open', 'young'])
     expect([await readEvents(tables, idOf(1)), await outboxOf(tables, idOf(1))]).toEqual([[], []])
     for (const kept of [2, 3]) expect(await outboxOf(tables, idOf(kept))).not.toEqual([])

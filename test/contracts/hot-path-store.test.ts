@@ -391,6 +391,9 @@ describe('the store', () => {
     expect(await archiveSettledHours(tables, archive, hour(90) + settled, Infinity)).toBe(0)
   }, 120_000)
 
+  const readingsMs = 90 * 86_400_000
+  const expire = (nowMs: number) => deleteExpired(tables, files.exports, { nowMs, readingsMs })
+
   test('forgets what is past its retention, and nothing else', async () => {
     const rowsOf = async (name: 'readings' | 'rollups') => {
       let rows = 0
@@ -398,17 +401,17 @@ describe('the store', () => {
       return rows
     }
     const before = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
-    expect(await deleteExpired(tables, files.exports, startMs + 4 * 86_400_000)).toBe(0)
+    expect(await expire(startMs + 4 * 86_400_000)).toBe(0)
     const letter = { partitionKey: 'p000', rowKey: 'letter', arrivedMs: startMs }
     await tables.deadLetters.upsertEntity(letter, 'Replace')
-    expect(await deleteExpired(tables, files.exports, startMs + retentionMs.deadLetters)).toBe(0)
-    expect(await deleteExpired(tables, files.exports, startMs + retentionMs.deadLetters + 1)).toBe(1)
-    expect(await deleteExpired(tables, files.exports, startMs + retentionMs.readings + 86_400_000)).toBeGreaterThan(0)
+    expect(await expire(startMs + retentionMs.deadLetters)).toBe(0)
+    expect(await expire(startMs + retentionMs.deadLetters + 1)).toBe(1)
+    expect(await expire(startMs + readingsMs + 86_400_000)).toBeGreaterThan(0)
     const after = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
     expect(after.readings).toBeLessThan(before.readings)
     expect(after.readings).toBeGreaterThan(before.readings / 2)
     expect(await listDevices(tables)).toHaveLength(1)
-    await deleteExpired(tables, files.exports, startMs + 11 * 365 * 86_400_000 + 40 * 86_400_000)
+    await expire(startMs + 11 * 365 * 86_400_000 + 40 * 86_400_000)
     expect(await rowsOf('rollups')).toBe(0)
   }, 60_000)
 
@@ -441,14 +444,14 @@ describe('the store', () => {
       })
       const file = files.exports.getBlobClient(exportFileOf(kept!))
       expect(await file.exists()).toBe(true)
-      await deleteExpired(tables, files.exports, startMs + retentionMs.exports)
+      await expire(startMs + retentionMs.exports)
       expect(await file.exists()).toBe(true)
-      await deleteExpired(tables, files.exports, startMs + retentionMs.exports + 1)
+      await expire(startMs + retentionMs.exports + 1)
       expect([await file.exists(), await readExport(tables, job.exportId)]).toEqual([false, undefined])
       await writeExport(tables, job)
       expect(await readExport(tables, job.exportId)).toEqual(job)
       // It never had a file.
-      await deleteExpired(tables, files.exports, startMs + retentionMs.exports + 1)
+      await expire(startMs + retentionMs.exports + 1)
       expect(await readExport(tables, job.exportId)).toBeUndefined()
     })
 
