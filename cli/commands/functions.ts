@@ -32,7 +32,7 @@ const AppEnvironment = z.object({
   NOTIFICATION_POLICY: z.string().optional(),
   OPERATORS: z.string().optional(),
   // Azurite holds its tables in memory, and writes them as one file.
-  READINGS_KEPT_DAYS: z.string().default('7'),
+  READINGS_KEPT_DAYS: z.string().default('3'),
   // On one computer everything is inside our own network.
   ALLOW_INTERNAL_TARGETS: z.string().default('true'),
 })
