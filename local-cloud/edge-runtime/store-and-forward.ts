@@ -61,14 +61,19 @@ export class StoreAndForward {
 
   static async open(directory: string, nowMs: () => number): Promise<StoreAndForward> {
     const positions = await DocumentStore.open(join(directory, 'queues.ndjson'), (value) => StoredQueue.parse(value))
+    let store: StoreAndForward | undefined
     const log = await CommitLog.open({
       directory: join(directory, 'log'),
       partitions: queuesMax,
       segmentBytesMax: 16 * 1024 * 1024,
       gatherMs,
+      onFailure() {
+        if (store) store.#beginAgain()
+      },
       nowMs,
     })
-    return new StoreAndForward(log, positions, nowMs)
+    store = new StoreAndForward(log, positions, nowMs)
+    return store
   }
 
   /** Resolves when the message is durable in every queue. */
@@ -116,11 +121,24 @@ export class StoreAndForward {
   /** Drains the queues of an endpoint, given in order of priority, until it is detached. */
   async attach(endpoint: string, queueNames: readonly string[], deliver: Deliver): Promise<void> {
     this.detach(endpoint)
-    const queues = await Promise.all(queueNames.map((name) => this.#queue(name)))
+    this.#drain(endpoint, await Promise.all(queueNames.map((name) => this.#queue(name))), deliver)
+  }
+
+  #drain(endpoint: string, queues: readonly Queue[], deliver: Deliver): void {
     const window = endpoint === '$upstream' ? windowMessages.upstream : windowMessages.module
     const pump = new EndpointPump(this.#log, queues, deliver, { nowMs: this.#nowMs, window, onExpired: () => this.expiredCount++ })
     this.#pumps.set(endpoint, pump)
     for (const queue of queues) queue.pump = pump
+  }
+
+  /** Numbers of messages that were handed on and could not be written will be given again: what comes under them is not what was sent. */
+  #beginAgain(): void {
+    for (const queue of this.#queues.values()) queue.next = Math.min(queue.next, this.#log.info(queue.partition).endSequence)
+    for (const [endpoint, pump] of [...this.#pumps]) {
+      if (pump.isStopped) continue
+      pump.stop()
+      this.#drain(endpoint, pump.queues, pump.deliver)
+    }
   }
 
   detach(endpoint: string): void {
@@ -138,7 +156,13 @@ export class StoreAndForward {
     const moved = [...this.#queues.values()].filter(({ next, savedNext }) => next !== savedNext)
     if (moved.length === 0) return
     for (const queue of moved) queue.savedNext = queue.next
-    await Promise.all(moved.map(({ name, partition, next }) => this.#positions.set(name, { partition, next })))
+    try {
+      await Promise.all(moved.map(({ name, partition, next }) => this.#positions.set(name, { partition, next })))
+    } catch {
+      // A disk that is full: what it does not know is sent twice after a crash, and it is told again.
+      for (const queue of moved) queue.savedNext = -1
+      return
+    }
     const needed = [...this.#queues.values()].map(({ partition, next }) => this.#log.offsetOf(partition, next))
     await this.#log.dropBefore(Math.min(...needed))
   }
@@ -168,9 +192,10 @@ type Lane = {
  * most urgent there is. A queue's position is behind what has been acknowledged without a gap.
  */
 class EndpointPump {
+  readonly queues: readonly Queue[]
+  readonly deliver: Deliver
   readonly #log: CommitLog
   readonly #lanes: readonly Lane[]
-  readonly #deliver: Deliver
   readonly #options: PumpOptions
   readonly #unsubscribe: (() => void)[]
   #underWay = 0
@@ -182,10 +207,15 @@ class EndpointPump {
   constructor(log: CommitLog, queues: readonly Queue[], deliver: Deliver, options: PumpOptions) {
     this.#log = log
     this.#lanes = queues.map((queue) => ({ queue, sent: queue.next, underWay: [], fresh: [] }))
-    this.#deliver = deliver
+    this.queues = queues
+    this.deliver = deliver
     this.#options = options
     this.#unsubscribe = queues.map(({ partition }) => log.subscribe(partition, () => this.#run()))
     this.#run()
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped
   }
 
   /** The endpoint went away; whoever finds it again attaches anew, and what was not acknowledged is sent again. */
@@ -261,6 +291,6 @@ class EndpointPump {
 
   async #deliverUnlessExpired(message: EdgeMessage): Promise<void> {
     if (message.expiresMs <= this.#options.nowMs()) this.#options.onExpired()
-    else await this.#deliver(message)
+    else await this.deliver(message)
   }
 }

@@ -6,7 +6,7 @@
  * log: it never changes, also when old segments are deleted. Nor is a sequence number given twice: `ends.ndjson` holds how
  * far partitions had counted whose records have all gone.
  */
-import { constants } from 'node:fs'
+import { constants, ftruncateSync } from 'node:fs'
 import { open, mkdir, readdir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -41,8 +41,13 @@ export type CommitLogOptions = {
   readonly retention?: { readonly bytes: number; readonly ageMs: number }
   /** How long the next commit waits for more records, by how many the last one had. */
   readonly gatherMs?: (lastCount: number) => number
+  /** The disk has refused a write: what was not written is void, and its sequence numbers will be given again. */
+  readonly onFailure?: (error: unknown) => void
   readonly nowMs: () => number
 }
+
+/** A disk that refused is tried again after this long. */
+const retryMs = 1_000
 
 /** Older records are read so many bytes at once. */
 const stretchBytes = 256 * 1024
@@ -74,7 +79,7 @@ type Group = {
 }
 
 export class CommitLog {
-  readonly #options: Required<Omit<CommitLogOptions, 'retention'>> & Pick<CommitLogOptions, 'retention'>
+  readonly #options: Required<Omit<CommitLogOptions, 'retention' | 'onFailure'>> & Pick<CommitLogOptions, 'retention' | 'onFailure'>
   readonly #segments: SegmentFile[] = []
   readonly #partitions: PartitionIndex[]
   readonly #nextSequence: number[]
@@ -89,7 +94,7 @@ export class CommitLog {
   #flushing: Promise<void> | undefined
   #retaining: NodeJS.Timeout | undefined
   #tail = 0
-  #failure: unknown
+  #failure: { readonly error: unknown; readonly atMs: number } | undefined
 
   private constructor(options: CommitLogOptions, ends: DocumentStore<number>) {
     this.#options = { segmentBytesMax: 64 * 1024 * 1024, gatherMs: whenBusy, ...options }
@@ -111,7 +116,7 @@ export class CommitLog {
     }
     await log.#applyRetention()
     if (options.retention) {
-      log.#retaining = setInterval(() => void log.#applyRetention().catch((error: unknown) => (log.#failure = error)), retentionEveryMs)
+      log.#retaining = setInterval(() => void log.#applyRetention().catch((error: unknown) => log.#fail(error)), retentionEveryMs)
       log.#retaining.unref()
     }
     return log
@@ -129,10 +134,11 @@ export class CommitLog {
   /**
    * Appends a record; the entry is told the position it will have. Resolves when it is durable, with a promise that all records
    * of the same commit share.
-   * @throws when the disk refuses: the log then takes nothing more until it is opened again
+   * @throws when the disk refuses; trying again after a second helps once it takes again
    */
   append(partition: number, entry: LogEntry | ((position: Position) => Uint8Array)): Promise<void> {
-    if (this.#failure) return Promise.reject(new Error('the log cannot be written, its last write failed', { cause: this.#failure }))
+    if (this.#failure && !this.#hasRecovered(this.#failure.atMs))
+      return Promise.reject(new Error('the log cannot be written, its last write failed', { cause: this.#failure.error }))
     const position = { sequenceNumber: this.#nextSequence[partition]!, offset: this.#tail, enqueuedMs: this.#options.nowMs() }
     const built = typeof entry === 'function' ? entry(position) : undefined
     const payloadBytes = built ? built.length : (entry as LogEntry).byteLength(position)
@@ -174,13 +180,34 @@ export class CommitLog {
         group.resolve()
         for (const partition of new Set(group.records.map(({ partition }) => partition))) this.#partitions[partition]!.notify()
       } catch (error) {
-        this.#failure = error
+        this.#fail(error)
         group.reject(error)
         this.#group.reject(error)
         this.#group = newGroup()
       }
     }
     this.#flushing = undefined
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = { error, atMs: this.#options.nowMs() }
+    this.#options.onFailure?.(error)
+  }
+
+  /** What was written in part is cut off, as when the log is opened; numbers and offsets go on behind what is durable. */
+  #hasRecovered(failedMs: number): boolean {
+    if (this.#flushing || this.#options.nowMs() - failedMs < retryMs) return false
+    const { handle, start, bytes } = this.#segments.at(-1)!
+    try {
+      ftruncateSync(handle.fd, bytes)
+    } catch (error) {
+      this.#fail(error)
+      return false
+    }
+    this.#tail = start + bytes
+    for (const [partition, index] of this.#partitions.entries()) this.#nextSequence[partition] = index.endSequence
+    this.#failure = undefined
+    return true
   }
 
   async #write(group: Pending[]): Promise<void> {

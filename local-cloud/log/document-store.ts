@@ -14,6 +14,8 @@ export class DocumentStore<Document> {
   #linesWritten = 0
   #waiting: { readonly line: string; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
   #flushing: Promise<void> | undefined
+  /** The last write failed, and may have left half a line. */
+  #isTorn = false
 
   private constructor(path: string, documents: Map<string, Document>, file: FileHandle) {
     this.#path = path
@@ -31,8 +33,8 @@ export class DocumentStore<Document> {
       try {
         entry = JSON.parse(line) as [string, unknown]
       } catch {
-        // The last line may have been cut short; it was never acknowledged.
-        break
+        // A line that a crash or a full disk cut short was never acknowledged.
+        continue
       }
       if (entry[1] === null) documents.delete(entry[0])
       else documents.set(entry[0], parse(entry[1]))
@@ -77,12 +79,15 @@ export class DocumentStore<Document> {
       const group = this.#waiting
       this.#waiting = []
       try {
-        await this.#file.appendFile(group.map(({ line }) => line).join(''))
+        const lines = group.map(({ line }) => line).join('')
+        await this.#file.appendFile(this.#isTorn ? `\n${lines}` : lines)
         await this.#file.datasync()
+        this.#isTorn = false
         this.#linesWritten += group.length
         if (this.#linesWritten > linesMaxAtLeast && this.#linesWritten > 4 * this.#documents.size) await this.#compact()
         for (const { resolve } of group) resolve()
       } catch (error) {
+        this.#isTorn = true
         for (const { reject } of group) reject(error)
       }
     }

@@ -1,7 +1,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { open as openFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CommitLog } from '../../local-cloud/log/commit-log.ts'
 import { DocumentStore } from '../../local-cloud/log/document-store.ts'
 
@@ -191,6 +192,58 @@ describe('document store', () => {
     await store.close()
     const again = await openStore()
     expect(again.get('counter')).toEqual({ n: 5_001 })
+    await again.close()
+  })
+})
+
+describe('a disk that refuses', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+
+  /** The next write of any file puts a part of it on the disk, and fails. */
+  async function refuseNext(method: 'write' | 'appendFile'): Promise<void> {
+    const probe = await openFile(join(folder, 'probe'), 'w')
+    await probe.close()
+    const prototype = Object.getPrototypeOf(probe) as Record<string, (...given: unknown[]) => Promise<unknown>>
+    const write = prototype.write!
+    vi.spyOn(prototype, method).mockImplementationOnce(async function (this: unknown, ...[data, at, length, position]: unknown[]) {
+      if (typeof data === 'string') await write.call(this, data.slice(0, data.length / 2))
+      else await write.call(this, data, at, Number(length) - 3, position)
+      throw full
+    })
+  }
+  afterEach(() => void vi.restoreAllMocks())
+
+  test('takes again after a second: what was refused is not there, and its number is given again', async () => {
+    const failures: unknown[] = []
+    const log = await open({ onFailure: (error) => failures.push(error) })
+    await append(log, 0, 'kept')
+    await refuseNext('write')
+    await expect(append(log, 0, 'refused')).rejects.toBe(full)
+    expect(failures).toEqual([full])
+    await expect(append(log, 0, 'at once')).rejects.toThrow('its last write failed')
+    nowMs += 1_000
+    await Promise.all([append(log, 0, 'x'), append(log, 1, 'other')])
+    expect(await texts(log, 0)).toEqual(['kept', 'x'])
+    expect(log.info(0)).toMatchObject({ beginSequence: 0, endSequence: 2 })
+    const before = await log.read(0, 0, all)
+    await log.close()
+    const again = await open()
+    expect(await again.read(0, 0, all)).toEqual(before)
+    expect(await texts(again, 1)).toEqual(['other'])
+    await again.close()
+  })
+
+  test('costs documents half a line, and none of those that come after it', async () => {
+    const path = join(folder, 'documents.ndjson')
+    const store = await DocumentStore.open(path, (value) => Number(value))
+    await store.set('a', 1)
+    await refuseNext('appendFile')
+    await expect(store.set('b', 2)).rejects.toBe(full)
+    await store.set('c', 3)
+    await store.set('d', 4)
+    await store.close()
+    const again = await DocumentStore.open(path, (value) => Number(value))
+    expect([again.get('a'), again.get('c'), again.get('d')]).toEqual([1, 3, 4])
     await again.close()
   })
 })

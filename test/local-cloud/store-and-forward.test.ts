@@ -1,9 +1,10 @@
 /** The gateway's queues: what was taken is delivered, the urgent first, in order, and never lost by whoever goes away. */
 import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { open as openFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { EdgeMessage } from '../../local-cloud/edge-runtime/edge-message.ts'
 import { StoreAndForward } from '../../local-cloud/edge-runtime/store-and-forward.ts'
 import { randomOf } from '../../device-sim/random.ts'
@@ -11,7 +12,10 @@ import { eventually } from '../support/eventually.ts'
 
 let folder: string
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'queues-'))))
-afterEach(() => rmSync(folder, { recursive: true }))
+afterEach(() => {
+  vi.restoreAllMocks()
+  rmSync(folder, { recursive: true })
+})
 
 const open = () => StoreAndForward.open(folder, () => 0)
 const message = (text: string): EdgeMessage => ({
@@ -74,6 +78,26 @@ describe('queues of an endpoint', () => {
     expect(delivered).toEqual(['kept', 'unwritten', 'unwritten'])
     expect(again.backlog()).toEqual({ queue: 0 })
     await again.close()
+  })
+
+  test('hand on what comes under the number of a message that was handed on, and that the disk refused', async () => {
+    let nowMs = 0
+    const delivered: string[] = []
+    const store = await StoreAndForward.open(folder, () => nowMs)
+    await store.attach('module', ['queue'], async (one) => void delivered.push(textOf(one)))
+    await store.append(['queue'], message('kept'))
+    const probe = await openFile(join(folder, 'probe'), 'w')
+    vi.spyOn(Object.getPrototypeOf(probe) as typeof probe, 'write').mockRejectedValueOnce(new Error('ENOSPC'))
+    await probe.close()
+    await expect(store.append(['queue'], message('refused'))).rejects.toThrow('ENOSPC')
+    await eventually(() => (delivered.length === 2 ? true : undefined))
+    nowMs += 1_000
+    // Its sender has it still.
+    for (const text of ['refused', 'after']) await store.append(['queue'], message(text))
+    await eventually(() => (delivered.length === 4 ? true : undefined))
+    expect(delivered).toEqual(['kept', 'refused', 'refused', 'after'])
+    await eventually(() => (store.backlog().queue === 0 ? true : undefined))
+    await store.close()
   })
 
   test('lose nothing and keep their order, in whatever order acknowledgements come and however often the gateway starts anew', async () => {
