@@ -158,13 +158,12 @@ export class StoreAndForward {
     for (const queue of moved) queue.savedNext = queue.next
     try {
       await Promise.all(moved.map(({ name, partition, next }) => this.#positions.set(name, { partition, next })))
+      const needed = [...this.#queues.values()].map(({ partition, next }) => this.#log.offsetOf(partition, next))
+      await this.#log.dropBefore(Math.min(...needed))
     } catch {
       // A disk that is full: what it does not know is sent twice after a crash, and it is told again.
       for (const queue of moved) queue.savedNext = -1
-      return
     }
-    const needed = [...this.#queues.values()].map(({ partition, next }) => this.#log.offsetOf(partition, next))
-    await this.#log.dropBefore(Math.min(...needed))
   }
 
   async close(): Promise<void> {
