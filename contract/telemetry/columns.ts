@@ -40,8 +40,8 @@ function fits(values: readonly number[], factor: number, integers: Float64Array)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!
     const integer = Math.round(value * factor)
-    // 2^51 leaves room for the difference of two of them. -0 has no integer form.
-    if (integer / factor !== value || integer > scaledMax || integer < -scaledMax || (integer === 0 && Object.is(value, -0))) return false
+    // Less than 2^51 leaves room for the difference of two of them. -0 has no integer form.
+    if (integer / factor !== value || Math.abs(integer) >= scaledMax || (integer === 0 && Object.is(value, -0))) return false
     integers[i] = integer
   }
   return true

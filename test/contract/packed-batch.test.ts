@@ -78,6 +78,17 @@ describe('packed batch', () => {
     )
   })
 
+  test('keeps values as far apart as integers of 53 bits can say, and further', () => {
+    for (const most of [2 ** 51 - 1, 2 ** 51, 2 ** 51 + 1, Number.MAX_SAFE_INTEGER])
+      for (const decimals of [0, 3]) {
+        const values = [-most / 10 ** decimals, most / 10 ** decimals, -most / 10 ** decimals]
+        const series = [{ signal: 'a', timesMs: [1, 2, 3], seqs: [1, 2, 3], values }]
+        const block = { deviceId: 'd', bootId: '', modelId: '', fromSeq: 1, toSeq: 3, receivedSeq: 3, series, filtered: 0, rejected: [] }
+        const original = { cutAtMs: 1_700_000_000_000, blocks: [block] }
+        expect(decodePackedBatch(encodePackedBatch(original), compression)).toEqual(original)
+      }
+  })
+
   test('keeps even and uneven steps of times and seqs, and times that series share', () => {
     const steps = fc.array(fc.tuple(fc.constantFrom(0, 1, 1000, 1000, 61_003, -5), fc.integer({ min: 1, max: 30 })), { maxLength: 6 })
     fc.assert(
