@@ -54,7 +54,7 @@ export class FolderLock {
    * @throws FolderInUseError while another process has it
    */
   static take(path: string, advice: string): FolderLock {
-    const held = readLock(path)
+    const held = readLock(path, ProcessMark)
     if (held && isRunning(held)) throw new FolderInUseError(`process ${held.pid} has '${path}' and works in that folder; ${advice}`)
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, JSON.stringify(markOf(process.pid)))
@@ -66,9 +66,9 @@ export class FolderLock {
   }
 }
 
-function readLock(path: string): ProcessMark | undefined {
+export function readLock<Lock>(path: string, schema: z.ZodType<Lock>): Lock | undefined {
   try {
-    return ProcessMark.parse(JSON.parse(readFileSync(path, 'utf8')))
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')))
   } catch {
     // None, or one that a crash cut short: then its writer is gone, too.
     return undefined

@@ -1,9 +1,9 @@
 /** One `start` per data folder, and none before the processes of the last one are gone. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
-import { FolderInUseError, isRunning, markOf, ProcessMark } from '../../journal/folder-lock.ts'
+import { FolderInUseError, isRunning, markOf, ProcessMark, readLock } from '../../journal/folder-lock.ts'
 
 const Lock = z.object({ supervisor: ProcessMark, children: z.array(ProcessMark) })
 
@@ -20,7 +20,7 @@ export class StartLock {
   /** @throws FolderInUseError while another start uses the folder */
   static async take(directory: string): Promise<StartLock> {
     const path = join(directory, 'start.lock')
-    const held = readLock(path)
+    const held = readLock(path, Lock)
     if (held) {
       if (isRunning(held.supervisor))
         throw new FolderInUseError(`process ${held.supervisor.pid} has started Millwright with the data in '${directory}' already`)
@@ -46,14 +46,5 @@ export class StartLock {
 
   release(): void {
     rmSync(this.#path, { force: true })
-  }
-}
-
-function readLock(path: string): z.infer<typeof Lock> | undefined {
-  try {
-    return Lock.parse(JSON.parse(readFileSync(path, 'utf8')))
-  } catch {
-    // None, or one that a crash cut short: then its writer is gone, too.
-    return undefined
   }
 }

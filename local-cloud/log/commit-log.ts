@@ -3,8 +3,8 @@
  * appends that arrive while one write runs share the next (group commit). Only durable records are shown to readers.
  *
  * A torn tail is found by its CRC and cut off when the log is opened. A record's offset is its byte position in the whole
- * log: it never changes, also when old segments are deleted. Nor is a sequence number given twice: `ends.ndjson` holds how
- * far partitions had counted whose records have all gone.
+ * log: it never changes, also when old segments are deleted. Nor is the sequence number of a durable record given twice:
+ * `ends.ndjson` holds how far partitions had counted whose records have all gone.
  */
 import { constants, ftruncateSync } from 'node:fs'
 import { open, mkdir, readdir, unlink } from 'node:fs/promises'
@@ -137,7 +137,7 @@ export class CommitLog {
    * @throws when the disk refuses; trying again after a second helps once it takes again
    */
   append(partition: number, entry: LogEntry | ((position: Position) => Uint8Array)): Promise<void> {
-    if (this.#failure && !this.#hasRecovered(this.#failure.atMs))
+    if (this.#failure && !this.#tryAgain(this.#failure.atMs))
       return Promise.reject(new Error('the log cannot be written, its last write failed', { cause: this.#failure.error }))
     const position = { sequenceNumber: this.#nextSequence[partition]!, offset: this.#tail, enqueuedMs: this.#options.nowMs() }
     const built = typeof entry === 'function' ? entry(position) : undefined
@@ -194,8 +194,11 @@ export class CommitLog {
     this.#options.onFailure?.(error)
   }
 
-  /** What was written in part is cut off, as when the log is opened; numbers and offsets go on behind what is durable. */
-  #hasRecovered(failedMs: number): boolean {
+  /**
+   * What was written in part is cut off, as when the log is opened; numbers and offsets go on behind what is durable.
+   * @returns whether the log takes records again
+   */
+  #tryAgain(failedMs: number): boolean {
     if (this.#flushing || this.#options.nowMs() - failedMs < retryMs) return false
     const { handle, start, bytes } = this.#segments.at(-1)!
     try {
