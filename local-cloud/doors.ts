@@ -50,7 +50,7 @@ export class Doors {
     const { amqp, webPubSub, inspector, services, certificate, refused, report } = options
     this.#upgrades = new SocketUpgrades({
       mqtt: (stream, { socket }) => this.#acceptMqtt(stream, socket),
-      amqp: (stream) => amqp.accept(stream),
+      amqp: (stream, { socket }) => amqp.accept(stream, () => peerCertificateOf(socket)),
       refused,
     })
     const pubSub: HttpService = {
@@ -73,7 +73,7 @@ export class Doors {
     this.#secure = new FrontDoor(
       {
         mqtt: (socket) => this.#acceptMqtt(socket, socket),
-        amqp: (socket) => amqp.accept(socket),
+        amqp: (socket) => amqp.accept(socket, () => peerCertificateOf(socket)),
         http: httpEntry({ services: [pubSub, ...services], passThrough, report }),
         upgrade,
         refused,

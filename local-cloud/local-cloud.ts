@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import type { Connection } from '../contract/connection.ts'
 import { failure } from './amqp/amqp-node.ts'
 import { AmqpServer } from './amqp/amqp-server.ts'
+import { DeviceNodes } from './amqp/devices/device-nodes.ts'
 import type { AmqpPolicy } from './amqp/claims.ts'
 import { ClosingStack } from './closing-stack.ts'
 import { CloudSettings } from './cloud-settings.ts'
@@ -15,6 +16,7 @@ import type { CloudState } from './cloud-state.ts'
 import { Doors } from './doors.ts'
 import { EnrollmentGroup, stamped } from './dps/enrollments.ts'
 import { ProvisioningRestApi } from './dps/provisioning-rest.ts'
+import { ProvisioningNodes } from './dps/provisioning-nodes.ts'
 import { ProvisioningService } from './dps/provisioning-service.ts'
 import { EventHubNodes } from './event-hubs/event-hub-nodes.ts'
 import type { EventHub } from './event-hubs/event-hub.ts'
@@ -121,26 +123,32 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
 
   const nodes = new EventHubNodes({ hubs: eventHubs, faults, refused })
   const builtIn = () => ({ host: 'localhost', port: options.azurePorts ? amqpsPort : (doors?.ports.tls ?? 0), name: builtInEventHub })
+  const deviceNodes = new DeviceNodes(hub, nowMs)
   const serviceNodes = new ServiceNodes({ hub, cloudToDevice, feedback, fileNotifications, builtIn, nowMs })
   const amqpPolicies = new Map<string, AmqpPolicy>([
     ...policies.map((policy) => [policy.name, policy] as const),
     ['RootManageSharedAccessKey', { key: keys.RootManageSharedAccessKey, rights: ['listen', 'send', 'manage'] }],
   ])
+  const provisioning = await opened.own(
+    ProvisioningService.open(join(directory, 'dps'), { idScope: saved.idScope, hub, hubHost, nowMs, refused }),
+  )
+  const provisioningNodes = new ProvisioningNodes(provisioning)
   const amqp = new AmqpServer({
     directory: {
-      find: (address, claims) => serviceNodes.find(address, claims) ?? nodes.find(address, claims) ?? failure.notFound(address),
-      manage: (address, request, claims) => nodes.manage(address, request, claims),
+      find: (address, peer) =>
+        deviceNodes.find(address, peer) ??
+        serviceNodes.find(address, peer) ??
+        provisioningNodes.find(address, peer) ??
+        nodes.find(address, peer) ??
+        failure.notFound(address),
+      manage: (address, request, peer) => nodes.manage(address, request, peer),
     },
-    policy: (name) => amqpPolicies.get(name),
-    nowMs,
+    claims: { policy: (name) => amqpPolicies.get(name), admit: (credentials) => hub.admit(credentials), nowMs },
     refused,
   })
   opened.defer(async () => amqp.close())
   const mqtt = new MqttServer(hub)
   opened.defer(async () => mqtt.close())
-  const provisioning = await opened.own(
-    ProvisioningService.open(join(directory, 'dps'), { idScope: saved.idScope, hub, hubHost, nowMs, refused }),
-  )
   await ensureEnrollmentGroup(provisioning, keys.dpsGroup, settings, nowMs())
   const webPubSub = new WebPubSub({ key: keys.webPubSub, nowMs, refused })
   opened.defer(async () => webPubSub.close())

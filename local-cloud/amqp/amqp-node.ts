@@ -1,6 +1,6 @@
 /** What stands behind an AMQP address, and how it says no. */
 import type { Delivery, Message, Receiver, Sender } from 'rhea'
-import type { Claims } from './claims.ts'
+import type { AmqpPeer } from './amqp-peer.ts'
 
 /** An error as the services word it on a link or a disposition. */
 export type AmqpFailure = { readonly condition: string; readonly description: string; readonly info?: Readonly<Record<string, unknown>> }
@@ -17,8 +17,8 @@ export type AmqpNode = {
 /** Finds nodes by address, and knows what `$management` answers. */
 export type AmqpDirectory = {
   /** @returns the node, or why this peer may not have it */
-  find(address: string, claims: Claims): AmqpNode | AmqpFailure
-  manage(address: string, request: Readonly<Record<string, unknown>>, claims: Claims): ManagementAnswer
+  find(address: string, peer: AmqpPeer): AmqpNode | AmqpFailure
+  manage(address: string, request: Readonly<Record<string, unknown>>, peer: AmqpPeer): ManagementAnswer
 }
 
 export type ManagementAnswer = { readonly statusCode: number; readonly description: string; readonly body?: unknown }

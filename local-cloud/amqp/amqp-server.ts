@@ -8,8 +8,11 @@ import type { Connection, Container, EventContext, Message, Receiver, Sender } f
 import RheaConnection from 'rhea/lib/connection.js'
 import { failure, isFailure } from './amqp-node.ts'
 import type { AmqpDirectory, AmqpFailure, AmqpNode } from './amqp-node.ts'
+import { AmqpPeer } from './amqp-peer.ts'
 import { Claims } from './claims.ts'
-import type { AmqpPolicy } from './claims.ts'
+import type { ClaimRules } from './claims.ts'
+import { PlainLogin, saslMechanisms } from './sasl.ts'
+import type { PeerCertificate } from '../security/peer-certificate.ts'
 
 const limits = {
   producerCredit: 1_000,
@@ -22,26 +25,27 @@ const limits = {
 
 export type AmqpServerOptions = {
   readonly directory: AmqpDirectory
-  readonly policy: (name: string) => AmqpPolicy | undefined
-  readonly nowMs: () => number
+  readonly claims: ClaimRules
   readonly refused: (reason: string, detail: string) => void
 }
 
 /** A link for answers of a service. Requests name it by its target's address, or by its own name. */
 type Responder = { readonly sender: Sender; readonly service: string; readonly address: string }
-type Peer = { readonly claims: Claims; responders: Responder[]; readonly links: Map<Sender | Receiver, string> }
+type Served = { readonly peer: AmqpPeer; responders: Responder[]; readonly links: Map<Sender | Receiver, string> }
 
 export class AmqpServer {
   readonly #options: AmqpServerOptions
   readonly #container: Container
-  readonly #peers = new Map<Connection, Peer>()
+  readonly #served = new Map<Connection, Served>()
   readonly #watch: NodeJS.Timeout
 
   constructor(options: AmqpServerOptions) {
     this.#options = options
     this.#container = rhea.create_container({ id: 'millwright-local-cloud', autoaccept: false, credit_window: 0 })
-    // Who a client is follows from the tokens it puts to $cbs, not from SASL.
-    this.#container.sasl_server_mechanisms.enable_anonymous()
+    this.#container.sasl_server_mechanisms = saslMechanisms(
+      () => new Claims(options.claims),
+      (detail) => options.refused('amqp:unauthorized-access', detail),
+    )
     const on = (event: string, handler: (context: EventContext) => void) => {
       this.#container.on(event, (context: EventContext) => {
         // rhea turns an exception in a handler into an error of the connection, without a word.
@@ -53,7 +57,7 @@ export class AmqpServer {
         }
       })
     }
-    on('connection_open', ({ connection }) => this.#peer(connection))
+    on('connection_open', ({ connection }) => this.#opened(connection))
     on('sender_open', (context) => this.#openToPeer(context.sender!))
     on('receiver_open', (context) => this.#openFromPeer(context.receiver!))
     on('message', (context) => this.#receive(context))
@@ -64,7 +68,8 @@ export class AmqpServer {
     this.#watch = setInterval(() => this.#endExpired(), limits.watchEveryMs)
   }
 
-  accept(socket: Duplex): void {
+  /** @param certificate what the client showed in the TLS handshake, when it is asked for */
+  accept(socket: Duplex, certificate: () => PeerCertificate | undefined = () => undefined): void {
     // rhea listens by itself, or takes a socket by this internal class; a front door that serves several protocols on
     // one port needs the second.
     const connection = new RheaConnection({ max_frame_size: limits.frameBytes, idle_time_out: limits.idleMs }, this.#container)
@@ -83,21 +88,28 @@ export class AmqpServer {
         if (connection.remote_channel_map[frame.channel]) handle(frame)
       }
     }
+    const accepted = connection as unknown as Connection
+    const peer = new AmqpPeer(accepted, socket, certificate, new Claims(this.#options.claims))
+    this.#served.set(accepted, { peer, responders: [], links: new Map() })
+    peer.onClosed(() => this.#served.delete(accepted))
     connection.accept(socket)
-    const forget = () => this.#peers.delete(connection as unknown as Connection)
-    socket.on('close', forget)
   }
 
   get connectionCount(): number {
-    return this.#peers.size
+    return this.#served.size
   }
 
-  #peer(connection: Connection): Peer {
-    const known = this.#peers.get(connection)
-    if (known) return known
-    const peer: Peer = { claims: new Claims(this.#options.policy, this.#options.nowMs), responders: [], links: new Map() }
-    this.#peers.set(connection, peer)
-    return peer
+  /** Who logged in by SASL has earned something already. */
+  #opened(connection: Connection): void {
+    const mechanism = (connection as unknown as InstanceType<typeof RheaConnection>).sasl_transport?.selected?.mechanism
+    if (mechanism instanceof PlainLogin) this.#servedOn(connection).peer.claims = mechanism.claims
+  }
+
+  /** @throws Error for a connection that is gone: rhea may still have a frame of it */
+  #servedOn(connection: Connection): Served {
+    const served = this.#served.get(connection)
+    if (!served) throw new Error('the connection is closed')
+    return served
   }
 
   #refuse(link: Sender | Receiver, { condition, description, info }: AmqpFailure): void {
@@ -106,7 +118,7 @@ export class AmqpServer {
   }
 
   #find(link: Sender | Receiver, address: string): AmqpNode | undefined {
-    const found = this.#options.directory.find(address, this.#peer(link.connection).claims)
+    const found = this.#options.directory.find(address, this.#servedOn(link.connection).peer)
     if (!isFailure(found)) return found
     this.#refuse(link, found)
     return undefined
@@ -115,19 +127,19 @@ export class AmqpServer {
   /** A link on which we send: answers of a service, or what a node has to say. */
   #openToPeer(link: Sender): void {
     const address = String(link.source?.address ?? '')
-    const peer = this.#peer(link.connection)
+    const served = this.#servedOn(link.connection)
     link.set_source(link.source)
     link.set_target(link.target)
     if (isService(address)) {
-      peer.responders.push({ sender: link, service: address, address: String(link.target?.address || link.name) })
+      served.responders.push({ sender: link, service: address, address: String(link.target?.address || link.name) })
       return
     }
     const node = this.#find(link, address)
     if (!node) return
     const refusal = node.openToPeer(link)
     if (refusal) return this.#refuse(link, refusal)
-    peer.links.set(link, address)
-    link.on('sender_close', () => peer.links.delete(link))
+    served.links.set(link, address)
+    link.on('sender_close', () => served.links.delete(link))
   }
 
   /** A link on which the peer sends: requests to a service, or messages to a node. */
@@ -143,7 +155,7 @@ export class AmqpServer {
         return this.#refuse(link, opened)
         // Producers size their batches by this.
       ;(link as Receiver & { local: { attach: { max_message_size: number } } }).local.attach.max_message_size = opened.messageBytesMax
-      const { links } = this.#peer(link.connection)
+      const { links } = this.#servedOn(link.connection)
       links.set(link, address)
       link.on('receiver_close', () => links.delete(link))
     }
@@ -156,14 +168,15 @@ export class AmqpServer {
     link.add_credit(1)
     if (isService(address)) {
       delivery!.accept()
-      return address === '$cbs' ? this.#putToken(link, message!) : this.#manage(link, address, message!)
+      return address === '$cbs' ? void this.#putToken(link, message!) : this.#manage(link, address, message!)
     }
     this.#find(link, address)?.receive(link, message!, delivery!)
   }
 
-  #putToken(link: Receiver, message: Message): void {
+  async #putToken(link: Receiver, message: Message): Promise<void> {
     const properties = message.application_properties ?? {}
-    const verdict = this.#peer(link.connection).claims.put(String(properties.type ?? ''), String(message.body ?? ''))
+    const { claims } = this.#servedOn(link.connection).peer
+    const verdict = await claims.put(String(properties.type ?? ''), String(message.body ?? ''))
     // The clients try a refused token again without a word: without this line a wrong key looks like a hang.
     if (verdict.statusCode === 401) this.#options.refused('amqp:unauthorized-access', `${String(properties.name)}: ${verdict.description}`)
     this.#answer(link, message, verdict)
@@ -173,14 +186,15 @@ export class AmqpServer {
     this.#answer(
       link,
       message,
-      this.#options.directory.manage(address, message.application_properties ?? {}, this.#peer(link.connection).claims),
+      this.#options.directory.manage(address, message.application_properties ?? {}, this.#servedOn(link.connection).peer),
     )
   }
 
   #answer(link: Receiver, request: Message, answer: { statusCode: number; description: string; body?: unknown }): void {
-    const peer = this.#peer(link.connection)
-    peer.responders = peer.responders.filter(({ sender }) => sender.is_open())
-    const ofService = peer.responders.filter(({ service }) => service === link.target.address)
+    const served = this.#served.get(link.connection)
+    if (!served) return
+    served.responders = served.responders.filter(({ sender }) => sender.is_open())
+    const ofService = served.responders.filter(({ service }) => service === link.target.address)
     const responder = ofService.find(({ address }) => address === request.reply_to) ?? ofService.at(-1)
     const { statusCode, description, body } = answer
     responder?.sender.send({
@@ -199,9 +213,9 @@ export class AmqpServer {
 
   /** A token that ran out ends the links that live by it. */
   #endExpired(): void {
-    for (const { claims, links } of this.#peers.values()) {
+    for (const { peer, links } of this.#served.values()) {
       for (const [link, address] of links) {
-        const found = this.#options.directory.find(address, claims)
+        const found = this.#options.directory.find(address, peer)
         if (!isFailure(found) || !link.is_open()) continue
         links.delete(link)
         this.#refuse(link, failure.unauthorized(`ExpiredToken: The token is expired. ${found.description}`))

@@ -12,5 +12,7 @@ declare module 'rhea/lib/connection.js' {
     on_flow(frame: { readonly channel: number }): void
     on_disposition(frame: { readonly channel: number }): void
     accept(socket: Duplex): this
+    /** How the peer logged in, if it did. */
+    readonly sasl_transport: { readonly selected?: { readonly mechanism?: unknown } } | undefined
   }
 }

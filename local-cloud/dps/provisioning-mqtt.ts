@@ -2,13 +2,12 @@
 import type { Duplex } from 'node:stream'
 import mqtt from 'mqtt-packet'
 import type { IConnectPacket, IPublishPacket, Packet } from 'mqtt-packet'
-import { connack } from '../mqtt/device-backend.ts'
+import { connack } from '../mqtt/connect-names.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
-import { operationView, ProvisioningError } from './provisioning-service.ts'
+import { operationView, payloadOf, ProvisioningError, retryAfterS } from './provisioning-service.ts'
 import type { Attested, ProvisioningService } from './provisioning-service.ts'
 
 const limits = { packetBytes: 64 * 1024, lifeMs: 600_000 } as const
-const retryAfterS = 1
 
 export function isProvisioningUser(username: string): boolean {
   return /^[^/]+\/registrations\//.test(username)
@@ -114,14 +113,4 @@ export function acceptProvisioning(socket: Duplex, service: ProvisioningService,
       refuse('malformed-packet', String(error))
     }
   })
-}
-
-/** Devices may send `{registrationId, payload}`; the payload is for custom allocation and comes back as it is. */
-function payloadOf(bytes: Buffer): unknown {
-  try {
-    const body: unknown = JSON.parse(bytes.toString())
-    return typeof body === 'object' && body !== null && 'payload' in body ? body.payload : undefined
-  } catch {
-    return undefined
-  }
 }

@@ -50,6 +50,9 @@ export type ProvisioningOptions = {
   readonly refused: (reason: string, detail: string) => void
 }
 
+/** When a device should ask again how its registration went. */
+export const retryAfterS = 1
+
 /** What a device shows of itself. */
 export type Attested = { readonly registrationId: string; readonly token: string; readonly certificate: () => PeerCertificate | undefined }
 
@@ -221,5 +224,15 @@ export function operationView(operationId: string, { registrationId, deviceId, a
     operationId,
     status: rest.status,
     registrationState: { registrationId, assignedHub, deviceId, ...rest },
+  }
+}
+
+/** Devices may send `{registrationId, payload}`; the payload is for custom allocation and comes back as it is. */
+export function payloadOf(bytes: Buffer): unknown {
+  try {
+    const body: unknown = JSON.parse(bytes.toString())
+    return typeof body === 'object' && body !== null && 'payload' in body ? body.payload : undefined
+  } catch {
+    return undefined
   }
 }

@@ -2,16 +2,24 @@
  * edgeHub: a gateway that devices and modules connect to as if it were the hub. Messages are stored first, acknowledged
  * then, and routed by the deployment; twins are the hub's own, asked for on the client's behalf.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { z } from 'zod'
+import { nameOf } from '../device-backend.ts'
+import type {
+  Admission,
+  Credentials,
+  DeviceBackend,
+  DeviceLink,
+  Identity,
+  IncomingTelemetry,
+  PropertyBag,
+  Subscription,
+  TwinResponse,
+} from '../device-backend.ts'
 import { admit, proveByToken } from '../iot-hub/device-credentials.ts'
-import type { Credentials } from '../iot-hub/device-credentials.ts'
 import { DirectMethods, MethodFailedError } from '../iot-hub/direct-methods.ts'
 import type { MethodCall, MethodResult } from '../iot-hub/direct-methods.ts'
 import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
-import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/device-backend.ts'
-import { formatPropertyBag } from '../mqtt/property-bag.ts'
-import { topics } from '../mqtt/topics.ts'
-import type { Subscription } from '../mqtt/topics.ts'
 import type { EdgeMessage } from './edge-message.ts'
 import type { EdgeHubDesired, EdgeRoute, Endpoint } from './routes.ts'
 import { credentialsOf, keyOfIdentity } from './scope.ts'
@@ -34,6 +42,8 @@ export type EdgeHubCounts = { received: number; unrouted: number }
 
 const reportEveryMs = 1_000
 const reportedClientsMax = 150
+/** A module that gives a message back gets it again after this. */
+const abandonedPauseMs = 1_000
 
 export class EdgeHub implements DeviceBackend {
   readonly #options: EdgeHubOptions
@@ -198,18 +208,18 @@ export class EdgeHub implements DeviceBackend {
     const current = () => this.#clients.get(nameOf(link.identity))?.link
     if (subscription === 'desired-properties')
       this.#upstreamOf(link.identity)
-        .onDesired((topic, body) => current()?.send(topic, body))
+        .onDesired((version, patch) => current()?.desired(version, patch))
         .catch(failed)
     if (subscription === 'methods')
       this.#upstreamOf(link.identity)
-        .onMethods((topic, body) => current()?.send(topic, body))
+        .onMethods((methodName, requestId, payload) => current()?.call(methodName, requestId, payload))
         .catch(failed)
     if (subscription === 'cloud-to-device')
       this.#upstreamOf(link.identity)
-        .onCloudToDevice(async (topic, body) => {
+        .onCloudToDevice(async (message) => {
           const client = current()
           if (!client) throw new Error(`'${nameOf(link.identity)}' is not connected`)
-          await client.deliver(topic, body)
+          if ((await client.deliver(message)) === 'abandon') throw new Error(`'${nameOf(link.identity)}' gave a message back`)
         })
         .catch(failed)
   }
@@ -224,13 +234,14 @@ export class EdgeHub implements DeviceBackend {
   }
 
   async #attachInputs(link: DeviceLink): Promise<void> {
-    const { deviceId, moduleId } = link.identity
+    const { moduleId } = link.identity
     if (moduleId === undefined) return
     for (const endpoint of this.#inputsOf(moduleId)) {
       const input = endpoint.slice(moduleId.length + 1)
-      await this.#options.store.attach(endpoint, this.#queuesOf(endpoint), (message) =>
-        link.deliver(topics.moduleInput(deviceId, moduleId, input, inputBag(message)), Buffer.from(message.body)),
-      )
+      await this.#options.store.attach(endpoint, this.#queuesOf(endpoint), async (message) => {
+        const offered = { input, bag: inputBag(message), body: Buffer.from(message.body) }
+        while ((await link.deliver(offered)) === 'abandon') await delay(abandonedPauseMs)
+      })
     }
   }
 
@@ -269,10 +280,6 @@ export class EdgeHub implements DeviceBackend {
   }
 }
 
-function nameOf({ deviceId, moduleId }: Identity): string {
-  return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
-}
-
 function endpointName(endpoint: Endpoint): string {
   return endpoint.kind === 'upstream' ? '$upstream' : `${endpoint.moduleId}/${endpoint.input}`
 }
@@ -282,9 +289,9 @@ function queueName({ endpoint, priority }: EdgeRoute): string {
 }
 
 /** What the module must know of the sender comes as system properties `cdid` and `cmid`. */
-function inputBag({ deviceId, moduleId, system, application }: EdgeMessage): string {
+function inputBag({ deviceId, moduleId, system, application }: EdgeMessage): PropertyBag {
   const named = new Map(system.filter(([name]) => name !== 'on'))
   named.set('cdid', deviceId)
   if (moduleId !== undefined) named.set('cmid', moduleId)
-  return formatPropertyBag({ system: named, application })
+  return { system: named, application }
 }

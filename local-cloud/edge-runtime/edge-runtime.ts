@@ -14,6 +14,9 @@ import { isJsonObject, mergePatch } from '../iot-hub/json-merge-patch.ts'
 import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
 import { httpEntry, refuseUpgrade } from '../http/http-entry.ts'
 import { SocketUpgrades } from '../http/socket-upgrades.ts'
+import { failure } from '../amqp/amqp-node.ts'
+import { AmqpServer } from '../amqp/amqp-server.ts'
+import { DeviceNodes } from '../amqp/devices/device-nodes.ts'
 import { MqttServer } from '../mqtt/mqtt-server.ts'
 import { peerCertificateOf } from '../security/peer-certificate.ts'
 import type { ServerCertificate } from '../security/certificates.ts'
@@ -134,16 +137,26 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
   await followDesired(edgeHub, edge.deviceId, '$edgeHub', onHub, log)
   const mqtt = new MqttServer(edgeHub)
   opened.defer(async () => mqtt.close())
+  const deviceNodes = new DeviceNodes(edgeHub, Date.now)
+  const amqp = new AmqpServer({
+    directory: {
+      find: (address, peer) => deviceNodes.find(address, peer) ?? failure.notFound(address),
+      manage: (address) => ({ statusCode: 404, description: failure.notFound(address).description }),
+    },
+    claims: { policy: () => undefined, admit: (credentials) => edgeHub.admit(credentials), nowMs: Date.now },
+    refused: (reason, detail) => edgeHub.refused(reason, detail),
+  })
+  opened.defer(async () => amqp.close())
   const upgrades = new SocketUpgrades({
     mqtt: (stream, { socket }) => mqtt.accept(stream, () => peerCertificateOf(socket)),
-    amqp: (stream) => void stream.destroy(),
+    amqp: (stream, { socket }) => amqp.accept(stream, () => peerCertificateOf(socket)),
     refused: (reason, detail) => edgeHub.refused(reason, detail),
   })
   opened.defer(async () => upgrades.close())
   const door = new FrontDoor(
     {
       mqtt: (socket) => mqtt.accept(socket, () => peerCertificateOf(socket)),
-      amqp: (socket) => void socket.destroy(),
+      amqp: (socket) => amqp.accept(socket, () => peerCertificateOf(socket)),
       http: httpEntry({ services: [edgeMethods(edgeHub)], report: log }),
       upgrade: (request, socket, head) => {
         if (upgrades.owns((request.url ?? '').split('?')[0]!)) upgrades.upgrade(request, socket, head)
@@ -183,7 +196,7 @@ async function followDesired(
   onReported?.(twin.reported)
   // A deployment that cannot be applied is reported, and must not keep the gateway from starting.
   await apply(desired).catch((error: unknown) => log('deployment-failed', { module: moduleId, error: String(error) }))
-  await upstream.onDesired((_topic, _body, patch) => {
+  await upstream.onDesired((_version, _text, patch) => {
     desired = mergePatch(desired, patch)
     apply(desired).catch((error: unknown) => log('deployment-failed', { module: moduleId, error: String(error) }))
   })

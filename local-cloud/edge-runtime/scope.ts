@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { KnownIdentity } from '../iot-hub/device-credentials.ts'
-import type { Identity } from '../mqtt/device-backend.ts'
+import type { Identity } from '../device-backend.ts'
 import { DocumentStore } from '../log/document-store.ts'
 import { createAccessToken } from '../security/shared-access.ts'
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { CommitLog } from '../log/commit-log.ts'
 import { DocumentStore } from '../log/document-store.ts'
-import { RefusedMessageError } from '../mqtt/device-backend.ts'
+import { RefusedMessageError } from '../device-backend.ts'
 import { decodeEdgeMessage, encodeEdgeMessage } from './edge-message.ts'
 import type { EdgeMessage } from './edge-message.ts'
 

@@ -5,9 +5,8 @@
 import mqtt from 'mqtt'
 import type { MqttClient } from 'mqtt'
 import { z } from 'zod'
-import { formatPropertyBag } from '../mqtt/property-bag.ts'
-import { topics } from '../mqtt/topics.ts'
-import type { TwinResponse } from '../mqtt/device-backend.ts'
+import type { MessageToClient, TwinResponse } from '../device-backend.ts'
+import { formatPropertyBag, parsePropertyBag } from '../mqtt/property-bag.ts'
 import { mergePatch, patchBetween } from '../iot-hub/json-merge-patch.ts'
 import type { JsonObject } from '../iot-hub/json-merge-patch.ts'
 import { createAccessToken } from '../security/shared-access.ts'
@@ -18,6 +17,11 @@ const TwinBody = z.looseObject({ desired: Desired.optional() })
 
 export type UpstreamIdentity = { readonly deviceId: string; readonly moduleId: string | undefined; readonly key: string }
 
+/** @param patch as JSON with its `$version`, and `desired` the same as an object */
+type DesiredListener = (version: number, patch: Buffer, desired: JsonObject) => void
+type MethodListener = (methodName: string, requestId: string, payload: Buffer) => void
+type MessageListener = (message: MessageToClient) => Promise<void>
+
 const tokenMs = 3_600_000
 const twinTimeoutMs = 10_000
 const apiVersion = '2021-04-12'
@@ -26,11 +30,11 @@ export class UpstreamLink {
   readonly #client: MqttClient
   readonly #identity: UpstreamIdentity
   readonly #twinRequests = new Map<string, (response: TwinResponse) => void>()
-  #desiredListener: ((topic: string, body: Buffer, desired: Record<string, unknown>) => void) | undefined
+  #desiredListener: DesiredListener | undefined
   /** As far as it has passed by here. */
   #desired: JsonObject = {}
-  #methodListener: ((topic: string, body: Buffer) => void) | undefined
-  #cloudToDeviceListener: ((topic: string, body: Buffer) => Promise<void>) | undefined
+  #methodListener: MethodListener | undefined
+  #cloudToDeviceListener: MessageListener | undefined
   #nextRequest = 1
   #isTwinSubscribed: Promise<unknown> | undefined
 
@@ -64,8 +68,9 @@ export class UpstreamLink {
     })
     // A message to the device is acknowledged to the hub when the device has acknowledged it.
     this.#client.handleMessage = ({ topic, payload }, done) => {
-      if (!topic.includes('/messages/devicebound/') || !this.#cloudToDeviceListener) return done()
-      this.#cloudToDeviceListener(topic, Buffer.from(payload)).then(
+      const bag = /\/messages\/devicebound\/(.*)$/.exec(topic)?.[1]
+      if (bag === undefined || !this.#cloudToDeviceListener) return done()
+      this.#cloudToDeviceListener({ bag: parsePropertyBag(bag), body: Buffer.from(payload) }).then(
         () => done(),
         (error: Error) => done(error),
       )
@@ -111,17 +116,17 @@ export class UpstreamLink {
     const { $version } = this.#desired
     if ($version === undefined || $version === before.$version) return
     const patch = { ...patchBetween(before, this.#desired), $version }
-    this.#desiredListener(topics.desired(Number($version)), Buffer.from(JSON.stringify(patch)), patch)
+    this.#desiredListener(Number($version), Buffer.from(JSON.stringify(patch)), patch)
   }
 
   /** Desired properties of this identity, full or as patches, from now on. */
-  async onDesired(listener: (topic: string, body: Buffer, desired: Record<string, unknown>) => void): Promise<void> {
+  async onDesired(listener: DesiredListener): Promise<void> {
     this.#desiredListener = listener
     await this.#client.subscribeAsync('$iothub/twin/PATCH/properties/desired/#', { qos: 0 })
   }
 
   /** Calls of direct methods on this identity, from now on. */
-  async onMethods(listener: (topic: string, body: Buffer) => void): Promise<void> {
+  async onMethods(listener: MethodListener): Promise<void> {
     this.#methodListener = listener
     await this.#client.subscribeAsync('$iothub/methods/POST/#', { qos: 0 })
   }
@@ -131,7 +136,7 @@ export class UpstreamLink {
   }
 
   /** Messages from the cloud to this device; one that the listener rejects is delivered again later. */
-  async onCloudToDevice(listener: (topic: string, body: Buffer) => Promise<void>): Promise<void> {
+  async onCloudToDevice(listener: MessageListener): Promise<void> {
     this.#cloudToDeviceListener = listener
     await this.#client.subscribeAsync(`devices/${this.#identity.deviceId}/messages/devicebound/#`, { qos: 1 })
   }
@@ -150,10 +155,11 @@ export class UpstreamLink {
       const patch = Desired.safeParse(JSON.parse(body.toString()))
       if (!patch.success) return
       this.#desired = mergePatch(this.#desired, patch.data)
-      this.#desiredListener?.(topic, body, patch.data)
-    } else if (topic.startsWith('$iothub/methods/POST/')) {
-      this.#methodListener?.(topic, body)
+      this.#desiredListener?.(patch.data.$version, body, patch.data)
+      return
     }
+    const call = /^\$iothub\/methods\/POST\/([^/]+)\/\?\$rid=(.*)$/.exec(topic)
+    if (call) this.#methodListener?.(decodeURIComponent(call[1]!), call[2]!, body)
   }
 
   async close(): Promise<void> {

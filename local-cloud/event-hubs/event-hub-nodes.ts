@@ -3,7 +3,7 @@ import rhea from 'rhea'
 import type { Delivery, Message } from 'rhea'
 import { failure } from '../amqp/amqp-node.ts'
 import type { AmqpFailure, AmqpNode, ManagementAnswer } from '../amqp/amqp-node.ts'
-import type { Claims } from '../amqp/claims.ts'
+import type { AmqpPeer } from '../amqp/amqp-peer.ts'
 import { batchedMessages, encodeProducedMessage, partitionKeyOf } from '../amqp/message-sections.ts'
 import type { Faults } from '../faults.ts'
 import { partitionOf } from '../log/partition-of.ts'
@@ -34,7 +34,7 @@ export class EventHubNodes {
   }
 
   /** @returns undefined when no hub has this name */
-  find(address: string, claims: Claims): AmqpNode | AmqpFailure | undefined {
+  find(address: string, { claims }: AmqpPeer): AmqpNode | AmqpFailure | undefined {
     const { hub: name, consumerGroup, partition } = parseEntityPath(address)
     const rights = consumerGroup === undefined ? ['send', 'service'] : ['listen', 'service']
     if (!claims.cover('event-hubs', address, ...rights))
@@ -86,7 +86,7 @@ export class EventHubNodes {
     )
   }
 
-  manage(address: string, request: Readonly<Record<string, unknown>>, claims: Claims): ManagementAnswer {
+  manage(address: string, request: Readonly<Record<string, unknown>>, { claims }: AmqpPeer): ManagementAnswer {
     const { operation, name, type, partition } = request
     const hubName = String(name ?? address.replace(/\/?\$management$/, ''))
     if (!claims.cover('event-hubs', hubName, 'listen', 'send', 'service'))

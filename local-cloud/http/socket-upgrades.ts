@@ -5,7 +5,7 @@ import { createWebSocketStream, WebSocketServer } from 'ws'
 
 export type SocketRoutes = {
   readonly mqtt: (stream: Duplex, handshake: http.IncomingMessage) => void
-  readonly amqp: (stream: Duplex) => void
+  readonly amqp: (stream: Duplex, handshake: http.IncomingMessage) => void
   readonly refused: (reason: string, detail: string) => void
 }
 
@@ -37,7 +37,7 @@ export class SocketUpgrades {
       })
       // [MQTT-6.0.0-3] a client that offers no known protocol is not one of these.
       if (opened.protocol === 'mqtt') this.#routes.mqtt(stream, request)
-      else if (opened.protocol !== '') this.#routes.amqp(stream)
+      else if (opened.protocol !== '') this.#routes.amqp(stream, request)
       else {
         this.#routes.refused('malformed-websocket', 'it offers no sub-protocol that is known')
         opened.close(1002, 'the sub-protocol is mqtt or AMQPWSB10')

@@ -1,21 +1,10 @@
-/**
- * Who may connect: user name, client id, and a shared access token or a client certificate of a device or module, checked
- * as IoT Hub does.
- */
+/** Who may connect: a shared access token or a client certificate of a device or module, checked as IoT Hub does. */
 import type { X509Certificate } from 'node:crypto'
-import type { Admission, Identity } from '../mqtt/device-backend.ts'
-import { connack } from '../mqtt/device-backend.ts'
+import { nameOf } from '../device-backend.ts'
+import type { Admission, Credentials, Identity } from '../device-backend.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { covers, isSignedBy, parseAccessToken } from '../security/shared-access.ts'
 import type { Authentication } from './registry.ts'
-
-export type Credentials = {
-  readonly clientId: string
-  readonly username: string
-  readonly password: string
-  /** Asked for only when there is no password. */
-  readonly certificate: () => PeerCertificate | undefined
-}
 
 export type KnownIdentity = { readonly status: 'enabled' | 'disabled'; readonly authentication: Authentication }
 
@@ -33,30 +22,10 @@ export type Proof =
   | { readonly isProved: true; readonly expiresMs: number; readonly authMethod: string }
   | { readonly isProved: false; readonly reason: string }
 
-/** `{host}/{deviceId}[/{moduleId}]/?api-version=…&model-id=…` */
-export function parseUsername(username: string): (Identity & { host: string; modelId: string | undefined }) | undefined {
-  const [path = '', query = ''] = username.split('/?')
-  const [host, deviceId, moduleId, ...rest] = path.split('/')
-  if (!host || !deviceId || rest.length > 0) return undefined
-  const modelId = new URLSearchParams(query).get('model-id') ?? undefined
-  return { host, deviceId, moduleId: moduleId === undefined || moduleId === '' ? undefined : moduleId, modelId }
-}
-
-export function admit(credentials: Credentials, rules: CredentialRules): Admission {
-  const refuse = (code: number, reason: string): Admission => ({ accepted: false, code, reason })
-  const user = parseUsername(credentials.username)
-  if (!user)
-    return refuse(connack.badCredentials, `the user name '${credentials.username.slice(0, 120)}' is not {host}/{deviceId}/?api-version=…`)
-  const identity = { deviceId: user.deviceId, moduleId: user.moduleId }
-  const expectedClientId = identity.moduleId === undefined ? identity.deviceId : `${identity.deviceId}/${identity.moduleId}`
-  if (credentials.clientId !== expectedClientId)
-    return refuse(connack.badClientId, `the client id is '${credentials.clientId}', the user name says '${expectedClientId}'`)
-  const proof =
-    credentials.password === ''
-      ? proveByCertificate(identity, credentials.certificate(), rules)
-      : proveByToken(identity, credentials.password, rules)
-  if (!proof.isProved) return refuse(connack.notAuthorized, proof.reason)
-  return { accepted: true, identity, modelId: user.modelId, expiresMs: proof.expiresMs, authMethod: proof.authMethod }
+export function admit({ identity, modelId, token, certificate }: Credentials, rules: CredentialRules): Admission {
+  const proof = token === '' ? proveByCertificate(identity, certificate(), rules) : proveByToken(identity, token, rules)
+  if (!proof.isProved) return { accepted: false, kind: 'unauthorized', reason: proof.reason }
+  return { accepted: true, identity, modelId, expiresMs: proof.expiresMs, authMethod: proof.authMethod }
 }
 
 /** A token signed by a key of the identity, or by a policy that may connect as any device. */
@@ -116,10 +85,6 @@ function enabled(identity: Identity, rules: CredentialRules): KnownIdentity | { 
   const known = rules.find(identity)
   if (!known) return { reason: `'${nameOf(identity)}' is not registered` }
   return known.status === 'disabled' ? { reason: `'${nameOf(identity)}' is disabled` } : known
-}
-
-function nameOf({ deviceId, moduleId }: Identity): string {
-  return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
 }
 
 function authMethod(scope: 'device' | 'module' | 'hub', type: 'sas' | 'x509'): string {

@@ -1,7 +1,6 @@
 /** Calls under way from the cloud to devices: one request, one response, or none in time. */
 import { randomUUID } from 'node:crypto'
-import type { DeviceLink } from '../mqtt/device-backend.ts'
-import { topics } from '../mqtt/topics.ts'
+import type { DeviceLink } from '../device-backend.ts'
 
 export type MethodCall = {
   readonly methodName: string
@@ -48,7 +47,7 @@ export class DirectMethods {
         resolve: (result) => ended(() => resolve(result)),
         reject: (error) => ended(() => reject(error)),
       })
-      link.send(topics.method(methodName, requestId), Buffer.from(payload))
+      link.call(methodName, requestId, Buffer.from(payload))
     }).finally(() => this.#pending.delete(requestId))
   }
 

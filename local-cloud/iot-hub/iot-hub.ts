@@ -5,15 +5,23 @@
 import type { X509Certificate } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Faults } from '../faults.ts'
-import type { Admission, DeviceBackend, DeviceLink, Identity, IncomingTelemetry, TwinResponse } from '../mqtt/device-backend.ts'
-import { formatPropertyBag } from '../mqtt/property-bag.ts'
-import type { PropertyBag } from '../mqtt/property-bag.ts'
-import { topics } from '../mqtt/topics.ts'
-import type { Subscription } from '../mqtt/topics.ts'
+import { nameOf } from '../device-backend.ts'
+import type {
+  Admission,
+  Credentials,
+  DeviceBackend,
+  DeviceLink,
+  Identity,
+  IncomingTelemetry,
+  PropertyBag,
+  Settlement,
+  Subscription,
+  TwinResponse,
+} from '../device-backend.ts'
 import { Announcements } from './announcements.ts'
 import type { CloudToDevice } from './cloud-to-device.ts'
 import { admit } from './device-credentials.ts'
-import type { CredentialRules, Credentials } from './device-credentials.ts'
+import type { CredentialRules } from './device-credentials.ts'
 import { DirectMethods } from './direct-methods.ts'
 import type { MethodCall, MethodResult } from './direct-methods.ts'
 import { HubError } from './hub-errors.ts'
@@ -21,7 +29,7 @@ import type { MessageSink } from './hub-message.ts'
 import { IncomingMessages } from './incoming-messages.ts'
 import { isJsonObject, patchBetween } from './json-merge-patch.ts'
 import type { JsonObject } from './json-merge-patch.ts'
-import { nameOf, Registry } from './registry.ts'
+import { Registry } from './registry.ts'
 import type { Named, StoredIdentity } from './registry.ts'
 import type { SessionStore } from './session-store.ts'
 import type { Throttles } from './throttles.ts'
@@ -84,13 +92,13 @@ export class IotHub implements DeviceBackend {
 
   async admit(credentials: Credentials): Promise<Admission> {
     const permit = this.#options.throttles.permit('connect')
-    if (permit.kind === 'refuse') return { accepted: false, code: 3, reason: permit.code }
+    if (permit.kind === 'refuse') return { accepted: false, kind: 'unavailable', reason: permit.code }
     if (permit.kind === 'wait') await delay(permit.ms)
     const admission = admit(credentials, this.credentialRules)
     if (admission.accepted && this.#options.faults.strikes('offline', nameOf(admission.identity)))
-      return { accepted: false, code: 3, reason: 'fault injection: offline' }
+      return { accepted: false, kind: 'unavailable', reason: 'fault injection: offline' }
     if (admission.accepted && this.#options.faults.strikes('quota', nameOf(admission.identity)))
-      return { accepted: false, code: 3, reason: '403002 IotHubQuotaExceeded: fault injection' }
+      return { accepted: false, kind: 'unavailable', reason: '403002 IotHubQuotaExceeded: fault injection' }
     return admission
   }
 
@@ -234,7 +242,7 @@ export class IotHub implements DeviceBackend {
     if (section && session?.subscriptions.has('desired-properties')) {
       // A device that is told of a replacement must learn what is gone.
       const announced = replace ? patchBetween(current.twin.desired.values, section.values) : patch
-      session.link.send(topics.desired(section.version), Buffer.from(JSON.stringify({ ...announced, $version: section.version })))
+      session.link.desired(section.version, Buffer.from(JSON.stringify({ ...announced, $version: section.version })))
     }
     this.#announcements.twin(changed, {
       ...(tags ? { tags } : {}),
@@ -294,15 +302,13 @@ export class IotHub implements DeviceBackend {
     if (!session?.subscriptions.has('cloud-to-device')) return
     for (let taken = cloudToDevice.take(deviceId, { forever: true }); taken; taken = cloudToDevice.take(deviceId, { forever: true })) {
       const { message, token } = taken
-      const bag = formatPropertyBag({ system: new Map(message.system), application: message.application })
-      session.link.deliver(topics.cloudToDevice(deviceId, bag), Buffer.from(message.body, 'base64')).then(
-        () => cloudToDevice.settle(deviceId, token, 'complete'),
-        async () => {
-          await cloudToDevice.settle(deviceId, token, 'abandon')
-          // A newer connection may be there already, and listen.
-          this.deliverPending(deviceId)
-        },
-      )
+      const bag = { system: new Map(message.system), application: message.application }
+      const settle = async (settlement: Settlement) => {
+        await cloudToDevice.settle(deviceId, token, settlement)
+        // Whoever listens gets it again; after a connection that ended, a newer one may.
+        if (settlement === 'abandon') this.deliverPending(deviceId)
+      }
+      session.link.deliver({ bag, body: Buffer.from(message.body, 'base64') }).then(settle, () => settle('abandon'))
     }
   }
 

@@ -176,10 +176,6 @@ export function key(deviceId: string, moduleId: string | undefined): string {
 /** An identity, also as it is stored. */
 export type Named = { readonly deviceId: string; readonly moduleId?: string | undefined }
 
-export function nameOf({ deviceId, moduleId }: Named): string {
-  return key(deviceId, moduleId)
-}
-
 export function newEtag(): string {
   return Buffer.from(randomUUID().slice(0, 8)).toString('base64')
 }

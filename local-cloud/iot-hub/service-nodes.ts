@@ -3,11 +3,12 @@
  * device-to-cloud stream at the hub is sent on to the built-in event hub.
  */
 import rhea from 'rhea'
-import type { Delivery, Message, Sender } from 'rhea'
-import { failure } from '../amqp/amqp-node.ts'
+import type { Message, Sender } from 'rhea'
+import { failure, pathOf } from '../amqp/amqp-node.ts'
 import type { AmqpFailure, AmqpNode } from '../amqp/amqp-node.ts'
-import type { Claims } from '../amqp/claims.ts'
-import { pathOf } from '../amqp/amqp-node.ts'
+import type { AmqpPeer } from '../amqp/amqp-peer.ts'
+import { bodyOf, decoded, textOf } from '../amqp/message-values.ts'
+import { OutgoingLink } from '../amqp/outgoing-link.ts'
 import { cloudToDeviceLimits, DeviceQueueFullError } from './cloud-to-device.ts'
 import type { CloudToDevice, CloudToDeviceMessage } from './cloud-to-device.ts'
 import type { IotHub } from './iot-hub.ts'
@@ -31,7 +32,7 @@ export class ServiceNodes {
   }
 
   /** @returns undefined when the address is none of the hub's */
-  find(address: string, claims: Claims): AmqpNode | AmqpFailure | undefined {
+  find(address: string, { claims }: AmqpPeer): AmqpNode | AmqpFailure | undefined {
     const path = pathOf(address).toLowerCase()
     if (!path.startsWith('messages/')) return undefined
     if (!claims.cover('iot-hub', path, 'service'))
@@ -50,8 +51,7 @@ export class ServiceNodes {
       openToPeer: () => failure.notAllowed('messages/devicebound is for sending'),
       openFromPeer: () => ({ messageBytesMax: 2 * cloudToDeviceLimits.bodyBytesMax }),
       receive: (_, message, delivery) => {
-        const plain = Buffer.isBuffer(message) ? (rhea.message.decode(message) as unknown as Message) : message
-        this.#send(plain).then(
+        this.#send(decoded(message)).then(
           (reason) => (reason ? delivery.reject(reason) : delivery.accept()),
           (error: unknown) => delivery.reject({ condition: 'amqp:internal-error', description: String(error) }),
         )
@@ -112,64 +112,36 @@ function queueNode(queue: ServiceQueue, contentType: string): AmqpNode {
     openFromPeer: () => failure.notAllowed('this is for reading'),
     receive: () => {},
     openToPeer(link: Sender) {
-      const underWay = new Map<Delivery, NonNullable<ReturnType<ServiceQueue['take']>>>()
+      const outgoing = new OutgoingLink(link, () => unsubscribe())
       const pump = () => {
-        while (link.is_open() && link.sendable()) {
+        while (outgoing.canSend) {
           const group = queue.take()
           if (!group) return
           const body = rhea.message.data_section(Buffer.from(JSON.stringify(group.records)))
-          underWay.set(link.send({ body, content_type: contentType, creation_time: new Date() }), group)
+          outgoing.send({ body, content_type: contentType, creation_time: new Date() }).then(
+            (settlement) => void (settlement === 'abandon' ? group.abandon() : group.complete()),
+            () => group.abandon(),
+          )
         }
       }
       const unsubscribe = queue.subscribe(pump)
-      const settled = (end: 'complete' | 'abandon') => (context: { delivery?: Delivery }) => {
-        const group = context.delivery && underWay.get(context.delivery)
-        if (!group) return
-        underWay.delete(context.delivery!)
-        void group[end]()
-      }
-      link.on('accepted', settled('complete'))
-      link.on('rejected', settled('complete'))
-      link.on('released', settled('abandon'))
-      link.on('modified', settled('abandon'))
       link.on('sendable', pump)
-      const release = () => {
-        unsubscribe()
-        for (const group of underWay.values()) group.abandon()
-        underWay.clear()
-      }
-      link.on('sender_close', release)
-      link.session.on('session_close', release)
-      link.connection.on('disconnected', release)
-      link.connection.on('connection_close', release)
       pump()
       return undefined
     },
   }
 }
 
-function bodyOf({ body }: Message): Buffer {
-  const content: unknown = typeof body === 'object' && body !== null && 'content' in body ? body.content : body
-  if (content === undefined || content === null) return Buffer.alloc(0)
-  if (Buffer.isBuffer(content)) return content
-  if (Array.isArray(content)) return Buffer.concat(content.filter((part) => Buffer.isBuffer(part)))
-  return Buffer.from(typeof content === 'string' ? content : JSON.stringify(content))
-}
-
 /** System properties of a message to a device, by their short names in a topic. */
 function systemOf(message: Message, deviceId: string, expiry: number | undefined): [string, string][] {
-  const text = (value: unknown): string | undefined => {
-    if (value === undefined || value === null) return undefined
-    return Buffer.isBuffer(value) ? (value.length === 16 ? rhea.uuid_to_string(value) : value.toString()) : String(value)
-  }
   const entries: [string, string | undefined][] = [
-    ['mid', text(message.message_id)],
+    ['mid', textOf(message.message_id)],
     ['to', `/devices/${deviceId}/messages/devicebound`],
-    ['cid', text(message.correlation_id)],
-    ['uid', text(message.user_id)],
+    ['cid', textOf(message.correlation_id)],
+    ['uid', textOf(message.user_id)],
     ['exp', expiry ? new Date(expiry).toISOString() : undefined],
-    ['ct', text(message.content_type)],
-    ['ce', text(message.content_encoding)],
+    ['ct', textOf(message.content_type)],
+    ['ce', textOf(message.content_encoding)],
   ]
   return entries.filter((entry): entry is [string, string] => entry[1] !== undefined)
 }

@@ -2,8 +2,8 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { DocumentStore } from '../log/document-store.ts'
-import { subscriptions } from '../mqtt/topics.ts'
-import type { Subscription } from '../mqtt/topics.ts'
+import { subscriptions } from '../device-backend.ts'
+import type { Subscription } from '../device-backend.ts'
 
 const StoredSession = z.object({ subscriptions: z.array(z.enum(subscriptions)) })
 

@@ -6,13 +6,23 @@ import type { Duplex } from 'node:stream'
 import mqtt from 'mqtt-packet'
 import type { IConnectPacket, IPublishPacket, ISubscribePacket, Packet } from 'mqtt-packet'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
-import { connack, RefusedMessageError } from './device-backend.ts'
-import type { Admission, DeviceBackend, DeviceLink, TwinResponse } from './device-backend.ts'
-import { parsePropertyBag } from './property-bag.ts'
-import type { PropertyBag } from './property-bag.ts'
+import { RefusedMessageError } from '../device-backend.ts'
+import type {
+  Admission,
+  DeviceBackend,
+  DeviceLink,
+  Identity,
+  MessageToClient,
+  PropertyBag,
+  Settlement,
+  Subscription,
+  TwinResponse,
+} from '../device-backend.ts'
+import { connack, readConnectNames } from './connect-names.ts'
+import { formatPropertyBag, parsePropertyBag } from './property-bag.ts'
 import { readRepeatedPublishes } from './repeated-publish.ts'
 import { isOwnTopic, parsePublishTopic, parseSubscription, topics } from './topics.ts'
-import type { PublishTopic, Subscription } from './topics.ts'
+import type { PublishTopic } from './topics.ts'
 
 const limits = {
   /** IoT Hub: 256 KB, with the topic and its properties. */
@@ -173,17 +183,16 @@ export class MqttServerConnection {
       this.#write({ cmd: 'connack', returnCode: connack.badProtocol, sessionPresent: false })
       return this.#refuse('unsupported-version', `protocol ${packet.protocolId} ${packet.protocolVersion}; IoT Hub speaks MQTT 3.1.1`)
     }
-    const admission = await this.#backend.admit({
-      clientId: packet.clientId,
-      username: packet.username ?? '',
-      password: packet.password?.toString() ?? '',
-      certificate: this.#certificate,
-    })
+    const names = readConnectNames(packet.clientId, packet.username ?? '')
+    if ('refusal' in names) return this.#refuseConnect(packet, names.refusal)
+    const token = packet.password?.toString() ?? ''
+    const admission = await this.#backend.admit({ ...names, token, certificate: this.#certificate })
     if (this.#isClosed) return
-    if (!admission.accepted) {
-      this.#write({ cmd: 'connack', returnCode: admission.code, sessionPresent: false })
-      return this.#refuse('not-authorized', `${packet.clientId}: ${admission.reason}`)
-    }
+    if (!admission.accepted)
+      return this.#refuseConnect(packet, {
+        code: admission.kind === 'unavailable' ? connack.unavailable : connack.notAuthorized,
+        reason: admission.reason,
+      })
     if (packet.will) {
       const topic = parsePublishTopic(packet.will.topic)
       if (topic?.kind !== 'telemetry' || !isOwnTopic(topic, admission.identity)) return this.#refuse('bad-will', packet.will.topic)
@@ -199,23 +208,41 @@ export class MqttServerConnection {
     for (const subscription of kept ?? []) this.#backend.subscribed(link, subscription, true)
   }
 
+  #refuseConnect({ clientId }: IConnectPacket, { code, reason }: { code: number; reason: string }): void {
+    this.#write({ cmd: 'connack', returnCode: code, sessionPresent: false })
+    this.#refuse('not-authorized', `${clientId}: ${reason}`)
+  }
+
   #newLink({ identity, modelId, authMethod }: Admission & { accepted: true }): DeviceLink {
     return {
       identity,
       modelId,
       authMethod,
-      deliver: (topic, body) =>
-        new Promise((resolve, reject) => {
-          if (this.#isClosed) return reject(new Error('the connection is closed'))
-          const waiting = (this.#unacknowledged ??= new Map())
-          const messageId = this.#newMessageId()
-          waiting.set(messageId, { resolve, reject })
-          this.#writeSoon(mqtt.generate({ cmd: 'publish', topic, payload: body, qos: 1, messageId, retain: false, dup: false }))
-        }),
-      send: (topic, body) => this.#write({ cmd: 'publish', topic, payload: body, qos: 0, retain: false, dup: false }),
+      deliver: (message) => this.#deliver(identity, message),
+      desired: (version, patch) => this.#tell(topics.desired(version), patch),
+      call: (methodName, requestId, payload) => this.#tell(topics.method(methodName, requestId), payload),
       close: (reason) => this.#refuse('closed-by-hub', reason),
       stall: (ms) => this.#stallFor(ms),
     }
+  }
+
+  /** At QoS 1. In MQTT a client cannot but acknowledge. */
+  #deliver({ deviceId, moduleId = '' }: Identity, { input, bag, body }: MessageToClient): Promise<Settlement> {
+    const properties = formatPropertyBag(bag)
+    const topic =
+      input === undefined ? topics.cloudToDevice(deviceId, properties) : topics.moduleInput(deviceId, moduleId, input, properties)
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(new Error('the connection is closed'))
+      const waiting = (this.#unacknowledged ??= new Map())
+      const messageId = this.#newMessageId()
+      waiting.set(messageId, { resolve: () => resolve('complete'), reject })
+      this.#writeSoon(mqtt.generate({ cmd: 'publish', topic, payload: body, qos: 1, messageId, retain: false, dup: false }))
+    })
+  }
+
+  /** At QoS 0. */
+  #tell(topic: string, body: Buffer): void {
+    this.#write({ cmd: 'publish', topic, payload: body, qos: 0, retain: false, dup: false })
   }
 
   #newMessageId(): number {
@@ -315,10 +342,10 @@ export class MqttServerConnection {
 
   #answerTwin(requestId: string, response: Promise<TwinResponse>): void {
     response.then(
-      ({ status, body, version }) => this.#link?.send(topics.twinResponse(status, requestId, version), Buffer.from(body)),
+      ({ status, body, version }) => this.#tell(topics.twinResponse(status, requestId, version), Buffer.from(body)),
       // The device SDK dies of an error without a body.
       (error: unknown) =>
-        this.#link?.send(topics.twinResponse(500, requestId), Buffer.from(JSON.stringify({ errorCode: 500001, message: String(error) }))),
+        this.#tell(topics.twinResponse(500, requestId), Buffer.from(JSON.stringify({ errorCode: 500001, message: String(error) }))),
     )
   }
 

@@ -1,8 +1,8 @@
 /** All MQTT connections of one backend, and the one clock that watches them. */
 import type { Duplex } from 'node:stream'
+import type { DeviceBackend } from '../device-backend.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { MqttServerConnection } from './mqtt-server-connection.ts'
-import type { DeviceBackend } from './device-backend.ts'
 
 const watchEveryMs = 1_000
 

@@ -1,10 +1,5 @@
 /** The property bag at the end of a topic: system properties behind `$.`, application properties as they are. */
-
-export type PropertyBag = {
-  /** By their short names: ct, ce, mid, cid, uid, to, exp, on, sub, … */
-  readonly system: ReadonlyMap<string, string>
-  readonly application: readonly (readonly [string, string])[]
-}
+import type { PropertyBag } from '../device-backend.ts'
 
 /** Later duplicates win, as in the service. @throws URIError on a broken percent sequence */
 export function parsePropertyBag(bag: string): PropertyBag {

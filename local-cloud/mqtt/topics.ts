@@ -1,4 +1,5 @@
 /** The topics that IoT Hub documents for devices and modules, and nothing else: parsing what comes, building what goes. */
+import type { Subscription } from '../device-backend.ts'
 
 export type PublishTopic =
   | { readonly kind: 'telemetry'; readonly deviceId: string; readonly moduleId: string | undefined; readonly bag: string }
@@ -37,9 +38,6 @@ function isSameId(written: string | undefined, id: string | undefined): boolean 
 function requestIdOf(topic: string): string | undefined {
   return /[?&]\$rid=([^&]*)/.exec(topic)?.[1]
 }
-
-export const subscriptions = ['twin-responses', 'desired-properties', 'methods', 'cloud-to-device', 'module-inputs'] as const
-export type Subscription = (typeof subscriptions)[number]
 
 /** What a client may subscribe to as itself; undefined for anything else. */
 export function parseSubscription(filter: string, identity: { deviceId: string; moduleId: string | undefined }): Subscription | undefined {

@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import iot from 'azure-iot-device'
 import iotMqtt from 'azure-iot-device-mqtt'
 import provisioning from 'azure-iot-provisioning-device'
+import provisioningAmqp from 'azure-iot-provisioning-device-amqp'
 import provisioningMqtt from 'azure-iot-provisioning-device-mqtt'
 import provisioningService from 'azure-iot-provisioning-service'
 import symmetricKey from 'azure-iot-security-symmetric-key'
@@ -28,15 +29,19 @@ afterAll(() => cloud.stop())
 type Assigned = { assignedHub: string; deviceId: string; substatus?: string }
 type Security = Parameters<typeof provisioning.ProvisioningDeviceClient.create>[3]
 
-async function register(security: unknown): Promise<Assigned> {
+const transports = { MQTT: provisioningMqtt.Mqtt, AMQP: provisioningAmqp.Amqp }
+type Transport = keyof typeof transports
+
+async function register(security: unknown, transport: Transport = 'MQTT'): Promise<Assigned> {
   const { endpoint, idScope } = cloud.connection.dps!
-  const client = provisioning.ProvisioningDeviceClient.create(endpoint, idScope, new provisioningMqtt.Mqtt(), security as Security)
+  const client = provisioning.ProvisioningDeviceClient.create(endpoint, idScope, new transports[transport](), security as Security)
   return new Promise((resolve, reject) => {
     void client.register((error, result) => (error ? reject(error) : resolve(result as Assigned)))
   })
 }
 
-const byKey = (registrationId: string, key: string) => register(new symmetricKey.SymmetricKeySecurityClient(registrationId, key))
+const byKey = (registrationId: string, key: string, transport?: Transport) =>
+  register(new symmetricKey.SymmetricKeySecurityClient(registrationId, key), transport)
 const derived = (groupKey: string, registrationId: string) =>
   createHmac('sha256', Buffer.from(groupKey, 'base64')).update(registrationId).digest('base64')
 const failure = (promise: Promise<unknown>) =>
@@ -56,6 +61,29 @@ describe('group enrolment', () => {
     await client.sendEvent(new iot.Message('{"a":1}'))
     await client.close()
     expect(await eventsOf(cloud, 'grp-1', 1)).toHaveLength(1)
+  })
+
+  test('over AMQP as over MQTT: by key, and by certificate', async () => {
+    const groupKey = cloud.connection.dps!.groupKey
+    expect(await byKey('amqp-1', derived(groupKey, 'amqp-1'), 'AMQP')).toMatchObject({
+      assignedHub: cloud.registry.hubHost,
+      deviceId: 'amqp-1',
+    })
+    expect(await failure(byKey('amqp-2', derived(groupKey, 'amqp-1'), 'AMQP'))).not.toBe('nothing')
+    const { cert, key, thumbprint } = await selfSigned('amqp-3')
+    await service.createOrUpdateIndividualEnrollment({
+      registrationId: 'amqp-3',
+      attestation: { type: 'x509', x509: { clientCertificates: { primary: { certificate: cert } } } },
+    } as never)
+    const assigned = await register(new x509Security.X509Security('amqp-3', { cert, key }), 'AMQP')
+    expect(assigned.deviceId).toBe('amqp-3')
+    expect((await cloud.rest('GET', '/devices/amqp-3')).body).toMatchObject({
+      authentication: { x509Thumbprint: { primaryThumbprint: thumbprint } },
+    })
+    const stranger = await selfSigned('amqp-3')
+    expect(await failure(register(new x509Security.X509Security('amqp-3', { cert: stranger.cert, key: stranger.key }), 'AMQP'))).not.toBe(
+      'nothing',
+    )
   })
 
   test.skipIf(onAzure)('another key, or a key of another name, is refused', async () => {

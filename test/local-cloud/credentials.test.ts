@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
 import { Claims } from '../../local-cloud/amqp/claims.ts'
 import { admit as admitDevice } from '../../local-cloud/iot-hub/device-credentials.ts'
+import { readConnectNames } from '../../local-cloud/mqtt/connect-names.ts'
 import { formatPropertyBag, parsePropertyBag } from '../../local-cloud/mqtt/property-bag.ts'
 import { parsePublishTopic, parseSubscription } from '../../local-cloud/mqtt/topics.ts'
 import { createAccessToken } from '../../local-cloud/security/shared-access.ts'
@@ -35,8 +36,10 @@ function admit(
     resource = `hub.local:1/devices/${name.replace('/', '/modules/')}`,
   } = attempt
   const { password = sharedAccessSignature(resource, key, expiresMs) } = attempt
+  const names = readConnectNames(clientId, username)
+  if ('refusal' in names) return names.refusal.reason
   const admission = admitDevice(
-    { clientId, username, password, certificate: () => undefined },
+    { ...names, token: password, certificate: () => undefined },
     {
       find: ({ deviceId, moduleId }) => {
         const status = registered[moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`]
@@ -80,17 +83,18 @@ test('a policy that may connect as any device signs for one, or for all', () => 
 
 describe('event hub claims', () => {
   const claims = () =>
-    new Claims(
-      (policy) => (policy === 'owner' ? { key: primaryKey, rights: ['listen', 'service'] } : undefined),
-      () => nowMs,
-    )
+    new Claims({
+      policy: (policy) => (policy === 'owner' ? { key: primaryKey, rights: ['listen', 'service'] } : undefined),
+      admit: async () => ({ accepted: false, kind: 'unauthorized', reason: 'no device is known here' }),
+      nowMs: () => nowMs,
+    })
   // Event Hubs signs with the key's text, IoT Hub with what base64 makes of it.
   const token = (resource: string, { policy = 'owner', keyBytes = Buffer.from(primaryKey, 'utf8'), expiresMs = nowMs + 60_000 } = {}) =>
     createAccessToken(resource, keyBytes, expiresMs, policy)
 
-  test('cover the entity they name, and what lies below it', () => {
+  test('cover the entity they name, and what lies below it', async () => {
     const held = claims()
-    expect(held.put('servicebus.windows.net:sastoken', token('sb://localhost:1/hub')).statusCode).toBe(202)
+    expect(await held.put('servicebus.windows.net:sastoken', token('sb://localhost:1/hub'))).toMatchObject({ statusCode: 202 })
     const covers = (address: string) => held.cover('event-hubs', address, 'listen')
     expect(['hub/ConsumerGroups/cg/Partitions/0', 'sb://x/HUB', 'hub2', 'other'].map(covers)).toEqual([true, true, false, false])
     expect(held.cover('event-hubs', 'hub', 'send')).toBe(false)
@@ -101,16 +105,15 @@ describe('event hub claims', () => {
     ['a key taken for base64', token('sb://l/hub', { keyBytes: Buffer.from(primaryKey, 'base64') })],
     ['an expired token', token('sb://l/hub', { expiresMs: nowMs - 1_000 })],
     ['no token', 'hello'],
-  ])('%s is refused', (_, text) => {
+  ])('%s is refused', async (_, text) => {
     const held = claims()
-    expect(held.put('servicebus.windows.net:sastoken', text).statusCode).toBe(401)
+    expect(await held.put('servicebus.windows.net:sastoken', text)).toMatchObject({ statusCode: 401 })
     expect(held.cover('event-hubs', 'hub', 'listen')).toBe(false)
   })
-  test('a token of IoT Hub names its host alone, signed with what base64 makes of the key', () => {
+  test('a token of IoT Hub names its host alone, signed with what base64 makes of the key', async () => {
     const held = claims()
-    expect(
-      held.put('servicebus.windows.net:sastoken', token('localhost:1', { keyBytes: Buffer.from(primaryKey, 'base64') })).statusCode,
-    ).toBe(200)
+    const text = token('localhost:1', { keyBytes: Buffer.from(primaryKey, 'base64') })
+    expect(await held.put('servicebus.windows.net:sastoken', text)).toMatchObject({ statusCode: 200 })
     expect(held.cover('iot-hub', '/messages/devicebound', 'service')).toBe(true)
     expect(held.cover('event-hubs', 'hub', 'listen')).toBe(false)
   })

@@ -1,7 +1,7 @@
 /** What devices do over HTTPS: send, receive and settle messages, upload files; and what edge modules call. */
 import { z } from 'zod'
-import { RefusedMessageError } from '../../mqtt/device-backend.ts'
-import type { PropertyBag } from '../../mqtt/property-bag.ts'
+import { RefusedMessageError } from '../../device-backend.ts'
+import type { PropertyBag } from '../../device-backend.ts'
 import type { CloudToDevice } from '../cloud-to-device.ts'
 import { FileUploadDone, FileUploadRequest } from '../file-uploads.ts'
 import type { FileUploads } from '../file-uploads.ts'

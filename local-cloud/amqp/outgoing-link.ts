@@ -1,0 +1,66 @@
+/** A link on which we send: what has no credit yet waits, and every message comes to an end. */
+import type { Delivery, EventContext, Message, Sender } from 'rhea'
+import type { Settlement } from '../device-backend.ts'
+
+type Waiting = { readonly resolve: (settlement: Settlement) => void; readonly reject: (error: Error) => void }
+type Unsent = Waiting & { readonly message: Message; readonly tag: Buffer | undefined }
+
+const settlements = { accepted: 'complete', rejected: 'reject', released: 'abandon', modified: 'abandon' } as const
+/** SND-SETTLE-MODE "settled" (part 2, §2.8.2): the peer wants no say. */
+const settled = 1
+
+export class OutgoingLink {
+  readonly #link: Sender
+  readonly #isSettled: boolean
+  readonly #unsent: Unsent[] = []
+  readonly #underWay = new Map<Delivery, Waiting>()
+  #isClosed = false
+
+  /** @param closed when the link has ended, whoever ended it */
+  constructor(link: Sender, closed: () => void = () => {}) {
+    this.#link = link
+    const { local, remote } = link as unknown as Record<'local' | 'remote', { attach: { snd_settle_mode?: number } }>
+    this.#isSettled = remote.attach.snd_settle_mode === settled
+    if (this.#isSettled) local.attach.snd_settle_mode = settled
+    for (const [outcome, settlement] of Object.entries(settlements))
+      link.on(outcome, ({ delivery }: EventContext) => {
+        this.#underWay.get(delivery!)?.resolve(settlement)
+        this.#underWay.delete(delivery!)
+      })
+    link.on('sendable', () => this.#sendWaiting())
+    const end = () => {
+      if (this.#isClosed) return
+      this.#isClosed = true
+      for (const { reject } of [...this.#unsent.splice(0), ...this.#underWay.values()]) reject(new Error('the link was closed'))
+      this.#underWay.clear()
+      closed()
+    }
+    link.on('sender_close', end)
+    link.session.on('session_close', end)
+    link.connection.on('connection_close', end)
+    link.connection.on('disconnected', end)
+  }
+
+  /** Whether a message would leave at once. */
+  get canSend(): boolean {
+    return !this.#isClosed && this.#unsent.length === 0 && this.#link.is_open() && this.#link.sendable()
+  }
+
+  /** Resolves with what the peer made of it. Rejects when the link ends first. */
+  send(message: Message, tag?: Buffer): Promise<Settlement> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(new Error('the link is closed'))
+      this.#unsent.push({ message, tag, resolve, reject })
+      this.#sendWaiting()
+    })
+  }
+
+  #sendWaiting(): void {
+    while (this.#unsent.length > 0 && this.#link.is_open() && this.#link.sendable()) {
+      const { message, tag, ...waiting } = this.#unsent.shift()!
+      const delivery = this.#link.send(message, tag)
+      if (this.#isSettled) waiting.resolve('complete')
+      else this.#underWay.set(delivery, waiting)
+    }
+  }
+}

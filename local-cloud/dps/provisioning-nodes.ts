@@ -1,0 +1,92 @@
+/** The device API of DPS over AMQP: a link to ask on and one for the answers, both at `{idScope}/registrations/{registrationId}`. */
+import type { Delivery, Message } from 'rhea'
+import rhea from 'rhea'
+import { failure, pathOf } from '../amqp/amqp-node.ts'
+import type { AmqpFailure, AmqpNode } from '../amqp/amqp-node.ts'
+import type { AmqpPeer } from '../amqp/amqp-peer.ts'
+import { bodyOf, decoded, textOf } from '../amqp/message-values.ts'
+import { OutgoingLink } from '../amqp/outgoing-link.ts'
+import { operationView, payloadOf, ProvisioningError, retryAfterS } from './provisioning-service.ts'
+import type { Attested, ProvisioningService } from './provisioning-service.ts'
+
+const messageBytesMax = 64 * 1024
+const operationType = 'iotdps-operation-type'
+const operationId = 'iotdps-operation-id'
+
+export class ProvisioningNodes {
+  readonly #service: ProvisioningService
+  /** Where the answers of a connection go: it is one device's. */
+  readonly #answers = new WeakMap<AmqpPeer, OutgoingLink>()
+
+  constructor(service: ProvisioningService) {
+    this.#service = service
+  }
+
+  /** @returns undefined when the address is none of the service's */
+  find(address: string, peer: AmqpPeer): AmqpNode | AmqpFailure | undefined {
+    const path = pathOf(address)
+    const named = /^([^/]+)\/registrations\/([^/]+)$/.exec(path)
+    if (!named) return undefined
+    const [, idScope, registrationId = ''] = named
+    const { login } = peer.claims
+    const attested = { registrationId, token: login?.username === path ? login.password : '', certificate: peer.certificate }
+    try {
+      if (idScope !== this.#service.idScope)
+        throw new ProvisioningError(401, 401002, `the id scope '${idScope}' is not '${this.#service.idScope}'`)
+      this.#service.authenticate(attested)
+    } catch (error) {
+      return failureOf(error)
+    }
+    return {
+      openToPeer: (link) => {
+        this.#answers.set(peer, new OutgoingLink(link))
+        return undefined
+      },
+      openFromPeer: () => ({ messageBytesMax }),
+      receive: (_, message, delivery) => this.#receive(attested, decoded(message), delivery, this.#answers.get(peer)),
+    }
+  }
+
+  #receive(device: Attested, message: Message, delivery: Delivery, answers: OutgoingLink | undefined): void {
+    this.#answer(device, message).then(
+      (body) => {
+        delivery.accept()
+        answers
+          ?.send({
+            ...(message.correlation_id === undefined ? {} : { correlation_id: message.correlation_id }),
+            application_properties: { 'retry-after': rhea.types.wrap_int(retryAfterS) },
+            body: rhea.message.data_section(Buffer.from(JSON.stringify(body))),
+          })
+          .catch(() => {})
+      },
+      (error: unknown) => {
+        const reason = failureOf(error)
+        this.#service.refused('dps-not-registered', `${device.registrationId}: ${reason.description}`)
+        delivery.reject(reason)
+      },
+    )
+  }
+
+  /** @throws ProvisioningError */
+  async #answer(device: Attested, message: Message): Promise<unknown> {
+    const properties: Readonly<Record<string, unknown>> = message.application_properties ?? {}
+    switch (properties[operationType]) {
+      case 'iotdps-register':
+        return { operationId: await this.#service.register(device, payloadOf(bodyOf(message))), status: 'assigning' }
+      case 'iotdps-get-operationstatus': {
+        const id = textOf(properties[operationId]) ?? ''
+        return operationView(id, this.#service.operation(device, id))
+      }
+      default:
+        throw new ProvisioningError(400, 400000, `the operation '${textOf(properties[operationType]) ?? ''}' is not known`)
+    }
+  }
+}
+
+function failureOf(error: unknown): AmqpFailure {
+  const description = error instanceof Error ? error.message : String(error)
+  const status = error instanceof ProvisioningError ? error.status : 500
+  if (status === 401 || status === 403) return failure.unauthorized(description)
+  if (status === 404) return { condition: 'amqp:not-found', description }
+  return { condition: status < 500 ? 'amqp:invalid-field' : 'amqp:internal-error', description }
+}
