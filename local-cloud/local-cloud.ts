@@ -143,7 +143,12 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
         failure.notFound(address),
       manage: (address, request, peer) => nodes.manage(address, request, peer),
     },
-    claims: { policy: (name) => amqpPolicies.get(name), admit: (credentials) => hub.admit(credentials), nowMs },
+    claims: {
+      policy: (name) => amqpPolicies.get(name),
+      admit: (credentials) => hub.admit(credentials),
+      refuseRegistration: (path, token) => provisioningNodes.refuse(path, token),
+      nowMs,
+    },
     refused,
   })
   opened.defer(async () => amqp.close())

@@ -19,6 +19,8 @@ const limits = {
   frameBytes: 65_536,
   /** A frame that says it is longer is not one of a client that kept to `frameBytes`. */
   frameBytesMax: 4 * 1024 * 1024,
+  /** Twice the largest message that any node takes: it says so itself when one is a little too large. */
+  messageBytesMax: 2 * 1024 * 1024,
   idleMs: 240_000,
   watchEveryMs: 1_000,
 } as const
@@ -90,9 +92,32 @@ export class AmqpServer {
     }
     const accepted = connection as unknown as Connection
     const peer = new AmqpPeer(accepted, socket, certificate, new Claims(this.#options.claims))
+    this.#boundMessages(connection, peer)
     this.#served.set(accepted, { peer, responders: [], links: new Map() })
     peer.onClosed(() => this.#served.delete(accepted))
     connection.accept(socket)
+  }
+
+  /** rhea would collect the frames of a message for as long as more of them come. */
+  #boundMessages(connection: RheaConnection, peer: AmqpPeer): void {
+    const take = connection.on_transfer.bind(connection)
+    const collected = new Map<string, number>()
+    let isOver = false
+    connection.on_transfer = (frame) => {
+      const { handle, more } = frame.performative
+      const link = `${frame.channel}/${handle}`
+      const bytes = (collected.get(link) ?? 0) + (frame.payload?.length ?? 0)
+      if (bytes <= limits.messageBytesMax && !isOver) {
+        if (more) collected.set(link, bytes)
+        else collected.delete(link)
+        return take(frame)
+      }
+      if (isOver) return
+      isOver = true
+      const tooLarge = failure.tooLarge(bytes, limits.messageBytesMax)
+      this.#options.refused('malformed-amqp', tooLarge.description)
+      peer.close(tooLarge)
+    }
   }
 
   get connectionCount(): number {

@@ -17,6 +17,8 @@ export type ClaimRules = {
   readonly policy: (name: string) => AmqpPolicy | undefined
   /** Lets a device or module in. */
   readonly admit: (credentials: Credentials) => Promise<Admission>
+  /** Why a device may not be provisioned by this token; undefined when it may. `path` is `{idScope}/registrations/{registrationId}`. */
+  readonly refuseRegistration: (path: string, token: string) => string | undefined
   readonly nowMs: () => number
 }
 
@@ -53,13 +55,12 @@ export class Claims {
     return token.keyName === undefined ? this.#putOfDevice(token, text) : this.#putOfPolicy(token.keyName, token, text)
   }
 
-  /**
-   * A login by SASL PLAIN: a policy's key, or a token under the name of whoever it is for. One of a device that wants to be
-   * provisioned is only noted: who it is, the provisioning service decides.
-   */
+  /** A login by SASL PLAIN: a policy's key, or a token under the name of whoever it is for. */
   async logIn(username: string, password: string): Promise<TokenVerdict> {
     if (username.includes('@sas.')) return this.put('sastoken', password)
     if (username.includes('/registrations/')) {
+      const reason = this.#rules.refuseRegistration(username, password)
+      if (reason !== undefined) return refused(reason)
       this.#login = { username, password }
       return { statusCode: 200, description: 'OK' }
     }

@@ -10,6 +10,11 @@ export function textOf(value: unknown): string | undefined {
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
+/** An id as its sender wrote it: rhea reads a UUID as bytes, and would send them back as bytes. */
+export function sameId(id: Message['correlation_id']): Message['correlation_id'] {
+  return Buffer.isBuffer(id) && id.length === 16 ? (rhea.types.wrap_uuid(id) as never) : id
+}
+
 /** The body's bytes: data sections as they are, other values as text. */
 export function bodyOf({ body }: Message): Buffer {
   const content: unknown = typeof body === 'object' && body !== null && 'content' in body ? body.content : body

@@ -11,6 +11,11 @@ declare module 'rhea/lib/connection.js' {
     readonly remote_channel_map: Readonly<Record<number, unknown>>
     on_flow(frame: { readonly channel: number }): void
     on_disposition(frame: { readonly channel: number }): void
+    on_transfer(frame: {
+      readonly channel: number
+      readonly performative: { readonly handle: number; readonly more: boolean }
+      readonly payload: Buffer | undefined
+    }): void
     accept(socket: Duplex): this
     /** How the peer logged in, if it did. */
     readonly sasl_transport: { readonly selected?: { readonly mechanism?: unknown } } | undefined

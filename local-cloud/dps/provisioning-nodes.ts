@@ -1,10 +1,10 @@
 /** The device API of DPS over AMQP: a link to ask on and one for the answers, both at `{idScope}/registrations/{registrationId}`. */
 import type { Delivery, Message } from 'rhea'
 import rhea from 'rhea'
-import { failure, pathOf } from '../amqp/amqp-node.ts'
+import { failure, isFailure, pathOf } from '../amqp/amqp-node.ts'
 import type { AmqpFailure, AmqpNode } from '../amqp/amqp-node.ts'
 import type { AmqpPeer } from '../amqp/amqp-peer.ts'
-import { bodyOf, decoded, textOf } from '../amqp/message-values.ts'
+import { bodyOf, decoded, sameId, textOf } from '../amqp/message-values.ts'
 import { OutgoingLink } from '../amqp/outgoing-link.ts'
 import { operationView, payloadOf, ProvisioningError, retryAfterS } from './provisioning-service.ts'
 import type { Attested, ProvisioningService } from './provisioning-service.ts'
@@ -12,6 +12,7 @@ import type { Attested, ProvisioningService } from './provisioning-service.ts'
 const messageBytesMax = 64 * 1024
 const operationType = 'iotdps-operation-type'
 const operationId = 'iotdps-operation-id'
+const registrationPath = /^([^/]+)\/registrations\/([^/]+)$/
 
 export class ProvisioningNodes {
   readonly #service: ProvisioningService
@@ -23,27 +24,42 @@ export class ProvisioningNodes {
   }
 
   /** @returns undefined when the address is none of the service's */
-  find(address: string, peer: AmqpPeer): AmqpNode | AmqpFailure | undefined {
+  find(address: string, peer: AmqpPeer): AmqpNode | undefined {
     const path = pathOf(address)
-    const named = /^([^/]+)\/registrations\/([^/]+)$/.exec(path)
-    if (!named) return undefined
-    const [, idScope, registrationId = ''] = named
+    if (!registrationPath.test(path)) return undefined
     const { login } = peer.claims
-    const attested = { registrationId, token: login?.username === path ? login.password : '', certificate: peer.certificate }
-    try {
-      if (idScope !== this.#service.idScope)
-        throw new ProvisioningError(401, 401002, `the id scope '${idScope}' is not '${this.#service.idScope}'`)
-      this.#service.authenticate(attested)
-    } catch (error) {
-      return failureOf(error)
-    }
+    const token = login?.username === path ? login.password : ''
     return {
       openToPeer: (link) => {
         this.#answers.set(peer, new OutgoingLink(link))
         return undefined
       },
       openFromPeer: () => ({ messageBytesMax }),
-      receive: (_, message, delivery) => this.#receive(attested, decoded(message), delivery, this.#answers.get(peer)),
+      // Who it is, is asked with every message: the official client does not get over a link that is refused.
+      receive: (_, message, delivery) => {
+        const attested = this.#attest(path, token, peer.certificate)
+        if (isFailure(attested)) return delivery.reject(attested)
+        this.#receive(attested, decoded(message), delivery, this.#answers.get(peer))
+      },
+    }
+  }
+
+  /** Why a device may not log in by this token. */
+  refuse(path: string, token: string): string | undefined {
+    const attested = this.#attest(path, token, () => undefined)
+    return isFailure(attested) ? attested.description : undefined
+  }
+
+  #attest(path: string, token: string, certificate: Attested['certificate']): Attested | AmqpFailure {
+    const [, idScope, registrationId = ''] = registrationPath.exec(path) ?? []
+    const attested = { registrationId, token, certificate }
+    try {
+      if (idScope !== this.#service.idScope)
+        throw new ProvisioningError(401, 401002, `the id scope '${idScope}' is not '${this.#service.idScope}'`)
+      this.#service.authenticate(attested)
+      return attested
+    } catch (error) {
+      return failureOf(error)
     }
   }
 
@@ -53,7 +69,7 @@ export class ProvisioningNodes {
         delivery.accept()
         answers
           ?.send({
-            ...(message.correlation_id === undefined ? {} : { correlation_id: message.correlation_id }),
+            ...(message.correlation_id === undefined ? {} : { correlation_id: sameId(message.correlation_id)! }),
             application_properties: { 'retry-after': rhea.types.wrap_int(retryAfterS) },
             body: rhea.message.data_section(Buffer.from(JSON.stringify(body))),
           })

@@ -143,7 +143,12 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
       find: (address, peer) => deviceNodes.find(address, peer) ?? failure.notFound(address),
       manage: (address) => ({ statusCode: 404, description: failure.notFound(address).description }),
     },
-    claims: { policy: () => undefined, admit: (credentials) => edgeHub.admit(credentials), nowMs: Date.now },
+    claims: {
+      policy: () => undefined,
+      admit: (credentials) => edgeHub.admit(credentials),
+      refuseRegistration: () => 'a gateway provisions nobody',
+      nowMs: Date.now,
+    },
     refused: (reason, detail) => edgeHub.refused(reason, detail),
   })
   opened.defer(async () => amqp.close())

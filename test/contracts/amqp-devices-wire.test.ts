@@ -1,6 +1,7 @@
 /** What clients of other languages do over AMQP and the official one does not: several devices a connection, batches, SASL. */
 import rhea from 'rhea'
 import type { EventContext, Message } from 'rhea'
+import { WebSocket } from 'ws'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseConnectionString } from '../../contract/connection.ts'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
@@ -219,8 +220,7 @@ describe('SASL', () => {
 })
 
 test('AMQP over WebSocket', async () => {
-  const { WebSocket } = await import('ws')
-  const open = rhea.websocket_connect(WebSocket as never)
+  const open = rhea.websocket_connect(WebSocket)
   const details = open(`wss://${cloud.registry.hubHost}/$iothub/websocket`, ['AMQPWSB10'], { ca: cloud.ca })
   const client = await amqpClient({ connection_details: details } as never)
   expect(await client.send(await deviceOn(client, 'socket-1'), data('over ws'))).toBe('accepted')

@@ -2,6 +2,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import iot from 'azure-iot-device'
+import { Amqp } from 'azure-iot-device-amqp'
 import mqtt from 'mqtt'
 import type { MqttClient } from 'mqtt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -133,6 +135,66 @@ describe.skipIf(onAzure)('a transparent gateway', () => {
     await cloud.rest('PATCH', '/twins/leaf-talk', { properties: { desired: { rate: 3 } } })
     expect(JSON.parse((await changed).text)).toMatchObject({ rate: 3 })
     await client.endAsync()
+  })
+
+  test('speaks AMQP, too: a module’s output reaches another’s input, a device its hub', async () => {
+    const id = 'gw-amqp'
+    await cloud.rest('PUT', `/devices/${id}`, { deviceId: id, capabilities: { iotEdge: true } })
+    const routes = {
+      inside: 'FROM /messages/modules/source/outputs/found INTO BrokeredEndpoint("/modules/sink/inputs/in")',
+      up: 'FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO $upstream',
+    }
+    await cloud.rest('POST', `/devices/${id}/applyConfigurationContent`, manifest(routes))
+    const { gatewayHost } = await startGateway(id)
+    const { hubHost } = cloud.registry
+    const module = async (moduleId: string) => {
+      const { body } = await cloud.rest('PUT', `/devices/${id}/modules/${moduleId}`, { deviceId: id, moduleId })
+      const key = (body as { authentication: { symmetricKey: { primaryKey: string } } }).authentication.symmetricKey.primaryKey
+      const text = `HostName=${hubHost};DeviceId=${id};ModuleId=${moduleId};SharedAccessKey=${key};GatewayHostName=${gatewayHost}`
+      const client = iot.ModuleClient.fromConnectionString(text, Amqp)
+      await client.setOptions({ ca: cloud.ca })
+      await client.open()
+      return client
+    }
+    const [source, sink] = [await module('source'), await module('sink')]
+    const arrived: { input: string; message: iot.Message }[] = []
+    sink.on('inputMessage', (input: string, message: iot.Message) => arrived.push({ input, message }))
+    const found = new iot.Message('{"level":3}')
+    found.properties.add('kind', 'leak')
+    await source.sendOutputEvent('found', found)
+    await expect.poll(() => arrived.length).toBe(1)
+    const [{ input, message }] = arrived as [{ input: string; message: iot.Message }]
+    expect([input, message.getData().toString(), message.properties.getValue('kind')]).toEqual(['in', '{"level":3}', 'leak'])
+    // Given back, it comes again; then it is done with.
+    await sink.abandon(message)
+    await expect.poll(() => arrived.length).toBe(2)
+    await sink.complete(arrived[1]!.message)
+
+    const scope = ((await cloud.rest('GET', `/devices/${id}`)).body as { deviceScope: string }).deviceScope
+    const { body } = await cloud.rest('PUT', '/devices/leaf-amqp', { deviceId: 'leaf-amqp', parentScopes: [scope] })
+    const key = (body as { authentication: { symmetricKey: { primaryKey: string } } }).authentication.symmetricKey.primaryKey
+    const leaf = iot.Client.fromConnectionString(
+      `HostName=${hubHost};DeviceId=leaf-amqp;SharedAccessKey=${key};GatewayHostName=${gatewayHost}`,
+      Amqp,
+    )
+    await leaf.setOptions({ ca: cloud.ca })
+    await leaf.open()
+    await leaf.sendEvent(new iot.Message('{"over":"amqp"}'))
+    expect((await eventsOf(cloud, 'leaf-amqp', 1))[0]!.body).toEqual({ over: 'amqp' })
+    leaf.onDeviceMethod('echo', (request, response) => void response.send(200, request.payload))
+    const call = { methodName: 'echo', payload: { a: 1 }, connectTimeoutInSeconds: 10, responseTimeoutInSeconds: 10 }
+    expect((await cloud.rest('POST', '/twins/leaf-amqp/methods', call)).body).toMatchObject({ status: 200, payload: { a: 1 } })
+    const twin = await leaf.getTwin()
+    let told = 0
+    twin.on('properties.desired', (delta: { n?: number }) => (told = delta.n ?? told))
+    // The client begins to listen without a word.
+    await expect
+      .poll(async () => {
+        await cloud.rest('PATCH', '/twins/leaf-amqp', { properties: { desired: { n: told + 1 } } })
+        return told
+      })
+      .toBeGreaterThan(0)
+    await Promise.all([source.close(), sink.close(), leaf.close()])
   })
 
   test('keeps what it acknowledged while the hub is away', async () => {

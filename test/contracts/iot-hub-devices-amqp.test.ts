@@ -65,11 +65,10 @@ test('a message of more than 256 KB is refused, and the connection goes on', asy
 function inbox(client: iot.Client): () => Promise<iot.Message> {
   const taken: iot.Message[] = []
   client.on('message', (message: iot.Message) => taken.push(message))
-  return () =>
-    expect
-      .poll(() => taken.length)
-      .toBeGreaterThan(0)
-      .then(() => taken.shift()!)
+  return async () => {
+    await expect.poll(() => taken.length).toBeGreaterThan(0)
+    return taken.shift()!
+  }
 }
 
 describe('messages from the cloud', () => {
@@ -136,9 +135,7 @@ test('the twin is read, reported and followed', async () => {
   const client = await connect('amqp-6')
   const twin = await client.getTwin()
   const reported = (patch: unknown) =>
-    new Promise<void>((resolve, reject) =>
-      twin.properties.reported.update(patch, (error: unknown) => (error ? reject(error as Error) : resolve())),
-    )
+    new Promise<void>((resolve, reject) => twin.properties.reported.update(patch, (error?: Error) => (error ? reject(error) : resolve())))
   await reported({ firmware: '1.4' })
   const change = new Promise<unknown>((resolve) =>
     twin.on('properties.desired', (delta: { interval?: number }) => delta.interval && resolve(delta)),
@@ -181,6 +178,20 @@ describe('who may connect', () => {
     await client.open()
     await client.sendEvent(new iot.Message('{"by":"x509"}'))
     expect((await eventsOf(cloud, 'amqp-x', 1))[0]!.body).toEqual({ by: 'x509' })
+    await client.close()
+  })
+
+  test('not with a certificate of its own making', async () => {
+    const [registered, other] = [await selfSigned('amqp-y'), await selfSigned('amqp-y')]
+    await cloud.rest('PUT', '/devices/amqp-y', {
+      deviceId: 'amqp-y',
+      authentication: { type: 'selfSigned', x509Thumbprint: { primaryThumbprint: registered.thumbprint, secondaryThumbprint: null } },
+    })
+    const client = iot.Client.fromConnectionString(`HostName=${cloud.registry.hubHost};DeviceId=amqp-y;x509=true`, Amqp)
+    await client.setOptions({ ca: cloud.ca, cert: other.cert, key: other.key })
+    client.on('error', () => {})
+    await client.open()
+    await expect(client.sendEvent(new iot.Message('{}'))).rejects.toMatchObject({ name: 'UnauthorizedError' })
     await client.close()
   })
 

@@ -195,6 +195,17 @@ describe('a connection', () => {
     await neighbourIsFine()
   })
 
+  test('that sends a message without an end', async () => {
+    const connection = rhea.create_container().connect({ port: plainPort(), host: '127.0.0.1', reconnect: false })
+    for (const event of ['connection_error', 'sender_error', 'error']) connection.on(event, () => {})
+    const condition = new Promise<unknown>((resolve) => connection.on('connection_close', () => resolve(connection.get_error())))
+    const sender = connection.open_sender('$cbs')
+    await new Promise<void>((resolve) => sender.once('sendable', () => resolve()))
+    sender.send({ body: rhea.message.data_section(Buffer.alloc(8 * 1024 * 1024)) })
+    expect(await condition).toMatchObject({ condition: 'amqp:link:message-size-exceeded' })
+    await neighbourIsFine()
+  })
+
   test('that announces more than it may send', async () => {
     const { connect } = await mqttStream('broken-3')
     const huge = Buffer.concat([Buffer.from([0x32, 0xff, 0xff, 0xff, 0x7f]), Buffer.alloc(512 * 1024)])

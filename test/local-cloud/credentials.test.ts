@@ -86,6 +86,7 @@ describe('event hub claims', () => {
     new Claims({
       policy: (policy) => (policy === 'owner' ? { key: primaryKey, rights: ['listen', 'service'] } : undefined),
       admit: async () => ({ accepted: false, kind: 'unauthorized', reason: 'no device is known here' }),
+      refuseRegistration: () => 'nobody is provisioned here',
       nowMs: () => nowMs,
     })
   // Event Hubs signs with the key's text, IoT Hub with what base64 makes of it.

@@ -3,9 +3,13 @@ import { randomBytes } from 'node:crypto'
 import rhea from 'rhea'
 import type { Message } from 'rhea'
 import type { MessageToClient, PropertyBag, TwinResponse } from '../../device-backend.ts'
-import { bodyOf, textOf } from '../message-values.ts'
+import { bodyOf, sameId, textOf } from '../message-values.ts'
 
-const outputAnnotation = 'x-opt-output-name'
+/** Application properties that the SDKs use for what a topic says by short names. */
+const systemProperties: ReadonlyMap<string, string> = new Map([
+  ['iothub-outputname', 'on'],
+  ['iothub-creation-time-utc', 'ctime'],
+])
 const inputAnnotation = 'x-opt-input-name'
 const methodName = 'IoThub-methodname'
 const methodStatus = 'IoThub-status'
@@ -25,12 +29,14 @@ export function bagOf(message: Message): PropertyBag {
     ['ctime', message.creation_time === undefined ? undefined : new Date(message.creation_time).toISOString()],
     ['ifid', textOf(annotations['iothub-interface-id'])],
     ['sub', textOf(annotations['dt-subject'])],
-    ['on', textOf(annotations[outputAnnotation])],
   ]
-  return {
-    system: new Map(entries.filter((entry): entry is [string, string] => entry[1] !== undefined)),
-    application: Object.entries(message.application_properties ?? {}).map(([name, value]) => [name, textOf(value) ?? '']),
+  const application: [string, string][] = []
+  for (const [name, value] of Object.entries(message.application_properties ?? {})) {
+    const short = systemProperties.get(name)
+    if (short === undefined) application.push([name, textOf(value) ?? ''])
+    else entries.push([short, textOf(value)])
   }
+  return { system: new Map(entries.filter((entry): entry is [string, string] => entry[1] !== undefined)), application }
 }
 
 /** A message from the cloud, or from a route to a module's input. */
@@ -41,7 +47,6 @@ export function messageToClient({ input, bag, body }: MessageToClient): Message 
   for (const [short, name] of [
     ['cdid', 'iothub-connection-device-id'],
     ['cmid', 'iothub-connection-module-id'],
-    ['on', outputAnnotation],
   ] as const) {
     const value = system.get(short)
     if (value !== undefined) annotations.push([name, value])
@@ -113,16 +118,7 @@ export function desiredChange(version: number, patch: Buffer): Message {
 /** The id of a call is a UUID, and some clients take it as nothing else. */
 function callId(requestId: string): Message['correlation_id'] {
   const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId)
-  return isUuid ? asUuid(rhea.string_to_uuid(requestId)) : requestId
-}
-
-/** An id as the client wrote it: rhea reads a UUID as bytes, and would send them back as bytes. */
-function sameId(id: Message['correlation_id']): Message['correlation_id'] {
-  return Buffer.isBuffer(id) && id.length === 16 ? asUuid(id) : id
-}
-
-function asUuid(bytes: Buffer): Message['correlation_id'] {
-  return rhea.types.wrap_uuid(bytes) as never
+  return isUuid ? sameId(rhea.string_to_uuid(requestId)) : requestId
 }
 
 function present<K extends keyof Message | 'version', V>(name: K, value: V | undefined): { [key in K]?: V } {

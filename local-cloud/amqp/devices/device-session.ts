@@ -179,7 +179,7 @@ export class DeviceSession {
       })
       .catch((error: unknown) => {
         const reason = failureOf(error)
-        this.#options.backend.refused(error instanceof RefusedMessageError ? error.reason : 'not-stored', reason.description)
+        this.#options.backend.refused(error instanceof RefusedMessageError ? error.reason : reason.condition, reason.description)
         delivery.reject(reason)
       })
   }
@@ -279,6 +279,7 @@ function conditionOf(reason: string): string {
 
 function failureOf(error: unknown): AmqpFailure {
   const description = error instanceof Error ? error.message : String(error)
+  if (error instanceof RangeError || error instanceof TypeError) return { condition: 'amqp:decode-error', description }
   if (!(error instanceof RefusedMessageError)) return { condition: 'amqp:internal-error', description }
   const conditions: Readonly<Record<string, string>> = {
     throttled: 'com.microsoft:device-container-throttled',
