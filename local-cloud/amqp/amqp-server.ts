@@ -11,8 +11,11 @@ import type { AmqpDirectory, AmqpFailure, AmqpNode } from './amqp-node.ts'
 import { AmqpPeer } from './amqp-peer.ts'
 import { Claims } from './claims.ts'
 import type { ClaimRules } from './claims.ts'
+import { sameId } from './message-values.ts'
+import { accepted } from './outgoing-link.ts'
 import { PlainLogin, saslMechanisms } from './sasl.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
+import { writeWholeLists } from './whole-lists.ts'
 
 const limits = {
   producerCredit: 1_000,
@@ -22,6 +25,8 @@ const limits = {
   /** Twice the largest message that any node takes: it says so itself when one is a little too large. */
   messageBytesMax: 2 * 1024 * 1024,
   idleMs: 240_000,
+  /** The highest handle of a link in a session: as many as the protocol has. */
+  handleMax: 0xffff_ffff,
   watchEveryMs: 1_000,
 } as const
 
@@ -60,6 +65,10 @@ export class AmqpServer {
       })
     }
     on('connection_open', ({ connection }) => this.#opened(connection))
+    // Some clients count the links they may open against this, and do not know its default.
+    on('session_open', ({ session }) => {
+      ;(session as unknown as { local: { begin: { handle_max: number } } }).local.begin.handle_max = limits.handleMax
+    })
     on('sender_open', (context) => this.#openToPeer(context.sender!))
     on('receiver_open', (context) => this.#openFromPeer(context.receiver!))
     on('message', (context) => this.#receive(context))
@@ -83,8 +92,8 @@ export class AmqpServer {
       this.#options.refused('malformed-amqp', `a frame that says it has ${connection.frame_size} bytes`)
       socket.destroy()
     }
-    // The official clients still send a flow for a session they have just ended; the service does not mind.
-    for (const name of ['on_flow', 'on_disposition'] as const) {
+    // The official clients still speak of a session they have just ended; the service does not mind.
+    for (const name of ['on_flow', 'on_disposition', 'on_detach'] as const) {
       const handle = connection[name].bind(connection)
       connection[name] = (frame) => {
         if (connection.remote_channel_map[frame.channel]) handle(frame)
@@ -93,6 +102,7 @@ export class AmqpServer {
     const accepted = connection as unknown as Connection
     const peer = new AmqpPeer(accepted, socket, certificate, new Claims(this.#options.claims))
     this.#boundMessages(connection, peer)
+    writeWholeLists(connection)
     this.#served.set(accepted, { peer, responders: [], links: new Map() })
     peer.onClosed(() => this.#served.delete(accepted))
     connection.accept(socket)
@@ -153,8 +163,7 @@ export class AmqpServer {
   #openToPeer(link: Sender): void {
     const address = String(link.source?.address ?? '')
     const served = this.#servedOn(link.connection)
-    link.set_source(link.source)
-    link.set_target(link.target)
+    answerAttach(link)
     if (isService(address)) {
       served.responders.push({ sender: link, service: address, address: String(link.target?.address || link.name) })
       return
@@ -170,8 +179,7 @@ export class AmqpServer {
   /** A link on which the peer sends: requests to a service, or messages to a node. */
   #openFromPeer(link: Receiver): void {
     const address = String(link.target?.address ?? '')
-    link.set_source(link.source)
-    link.set_target(link.target)
+    answerAttach(link)
     if (!isService(address)) {
       const node = this.#find(link, address)
       if (!node) return
@@ -204,18 +212,19 @@ export class AmqpServer {
     const verdict = await claims.put(String(properties.type ?? ''), String(message.body ?? ''))
     // The clients try a refused token again without a word: without this line a wrong key looks like a hang.
     if (verdict.statusCode === 401) this.#options.refused('amqp:unauthorized-access', `${String(properties.name)}: ${verdict.description}`)
-    this.#answer(link, message, verdict)
+    await this.#answer(link, message, verdict)
   }
 
   #manage(link: Receiver, address: string, message: Message): void {
-    this.#answer(
+    void this.#answer(
       link,
       message,
       this.#options.directory.manage(address, message.application_properties ?? {}, this.#servedOn(link.connection).peer),
     )
   }
 
-  #answer(link: Receiver, request: Message, answer: { statusCode: number; description: string; body?: unknown }): void {
+  async #answer(link: Receiver, request: Message, answer: { statusCode: number; description: string; body?: unknown }): Promise<void> {
+    await accepted()
     const served = this.#served.get(link.connection)
     if (!served) return
     served.responders = served.responders.filter(({ sender }) => sender.is_open())
@@ -223,7 +232,7 @@ export class AmqpServer {
     const responder = ofService.find(({ address }) => address === request.reply_to) ?? ofService.at(-1)
     const { statusCode, description, body } = answer
     responder?.sender.send({
-      ...(request.message_id === undefined ? {} : { correlation_id: request.message_id }),
+      ...(request.message_id === undefined ? {} : { correlation_id: sameId(request.message_id)! }),
       application_properties: {
         'status-code': rhea.types.wrap_int(statusCode),
         'status-description': description,
@@ -255,4 +264,11 @@ export class AmqpServer {
 
 function isService(address: string): boolean {
   return address === '$cbs' || address.endsWith('$management')
+}
+
+/** Says where the link leads, as the peer asked; and that there is nothing more to say of it, which some clients wait for. */
+function answerAttach(link: Sender | Receiver): void {
+  link.set_source(link.source)
+  link.set_target(link.target)
+  ;(link as unknown as { local: { attach: { properties: object } } }).local.attach.properties = {}
 }

@@ -6,8 +6,13 @@ type Waiting = { readonly resolve: (settlement: Settlement) => void; readonly re
 type Unsent = Waiting & { readonly message: Message; readonly tag: Buffer | undefined }
 
 const settlements = { accepted: 'complete', rejected: 'reject', released: 'abandon', modified: 'abandon' } as const
-/** SND-SETTLE-MODE "settled" (part 2, §2.8.2): the peer wants no say. */
-const settled = 1
+/** SND-SETTLE-MODE (part 2, §2.8.2): whether the peer wants a say in every message, in none, or leaves it to us. */
+export const settleMode = { unsettled: 0, settled: 1, mixed: 2 } as const
+
+export function settleModeOf(link: Sender): number {
+  const { remote } = link as unknown as { remote: { attach: { snd_settle_mode?: number } } }
+  return remote.attach.snd_settle_mode ?? settleMode.mixed
+}
 
 export class OutgoingLink {
   readonly #link: Sender
@@ -19,9 +24,9 @@ export class OutgoingLink {
   /** @param closed when the link has ended, whoever ended it */
   constructor(link: Sender, closed: () => void = () => {}) {
     this.#link = link
-    const { local, remote } = link as unknown as Record<'local' | 'remote', { attach: { snd_settle_mode?: number } }>
-    this.#isSettled = remote.attach.snd_settle_mode === settled
-    if (this.#isSettled) local.attach.snd_settle_mode = settled
+    this.#isSettled = settleModeOf(link) === settleMode.settled
+    const { local } = link as unknown as { local: { attach: { snd_settle_mode?: number } } }
+    if (this.#isSettled) local.attach.snd_settle_mode = settleMode.settled
     for (const [outcome, settlement] of Object.entries(settlements))
       link.on(outcome, ({ delivery }: EventContext) => {
         this.#underWay.get(delivery!)?.resolve(settlement)
@@ -55,6 +60,12 @@ export class OutgoingLink {
     })
   }
 
+  /** Answers a request, once the peer has been told that it was accepted: uamqp wants to hear of that first. */
+  async answer(message: Message): Promise<Settlement> {
+    await accepted()
+    return this.send(message)
+  }
+
   #sendWaiting(): void {
     while (this.#unsent.length > 0 && this.#link.is_open() && this.#link.sendable()) {
       const { message, tag, ...waiting } = this.#unsent.shift()!
@@ -63,4 +74,9 @@ export class OutgoingLink {
       else this.#underWay.set(delivery, waiting)
     }
   }
+}
+
+/** rhea writes what was accepted in one turn behind what was sent in it. */
+export function accepted(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

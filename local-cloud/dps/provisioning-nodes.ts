@@ -68,7 +68,7 @@ export class ProvisioningNodes {
       (body) => {
         delivery.accept()
         answers
-          ?.send({
+          ?.answer({
             ...(message.correlation_id === undefined ? {} : { correlation_id: sameId(message.correlation_id)! }),
             application_properties: { 'retry-after': rhea.types.wrap_int(retryAfterS) },
             body: rhea.message.data_section(Buffer.from(JSON.stringify(body))),

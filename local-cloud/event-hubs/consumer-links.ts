@@ -12,6 +12,7 @@ import type { LogRecord } from '../log/commit-log.ts'
 import type { AmqpFailure } from '../amqp/amqp-node.ts'
 import { parseEntityPath } from './event-hub.ts'
 import type { EventHub } from './event-hub.ts'
+import { settleMode, settleModeOf } from '../amqp/outgoing-link.ts'
 import { onWindow, sendableCount, sendSettled } from './settled-transfers.ts'
 
 const limits = { readersWithoutEpoch: 5, readCount: 500, readBytes: 1024 * 1024, unreadBytes: 8 * 1024 * 1024 } as const
@@ -145,21 +146,19 @@ export class ConsumerLinks {
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /**
- * All of them settled by the sender: a reader keeps its position itself, a disposition each would only cost.
+ * All of them settled by the sender, unless the reader insists: it keeps its position itself, a disposition each would only cost.
  * @returns how many were sent; the peer's next flow brings the others
  */
 function send(link: Sender, prefix: Buffer | undefined, records: readonly LogRecord[]): number {
   if (isBackedUp(link)) return 0
-  const count = sendSettled(
-    link,
-    prefix,
-    records.map(({ payload }) => payload),
-  )
+  const isSettled = settleModeOf(link) !== settleMode.unsettled
+  const payloads = records.map(({ payload }) => payload)
+  const count = isSettled ? sendSettled(link, prefix, payloads) : 0
   if (count > 0 || !link.sendable()) return count
   // Too large for one frame, or among deliveries that wait for an answer: rhea knows how.
   const { payload } = records[0]!
   const delivery = link.send(prefix ? Buffer.concat([prefix, payload]) : payload, undefined, 0)
-  ;(delivery as { settled: boolean }).settled = true
+  if (isSettled) (delivery as { settled: boolean }).settled = true
   return 1
 }
 

@@ -48,7 +48,7 @@ export function onWindow(link: Sender, listener: () => void): () => void {
 const windowListeners = new WeakMap<OutgoingWindow, Set<() => void>>()
 
 /** Frame header, performative with a tag of up to ten digits: never more. */
-const overheadBytes = 48
+const overheadBytes = 54
 const frameBytesDefault = 4_294_967_295
 
 /**
@@ -77,13 +77,13 @@ export function sendSettled(link: Sender, prefix: Buffer | undefined, payloads: 
     // size, data offset 2, type AMQP, channel
     at = buffer.writeUInt16BE(0x0200, at + 4)
     at = buffer.writeUInt16BE(local.channel, at)
-    // transfer: described list of handle, delivery id, delivery tag, message format, settled
+    // transfer: described list of handle, delivery id, delivery tag, message format, settled, and nothing more
     buffer[at++] = 0x00
     buffer[at++] = 0x53
     buffer[at++] = 0x14
     buffer[at++] = 0xc0
     const sizeAt = at++
-    buffer[at++] = 5
+    buffer[at++] = 11
     at = writeUint(buffer, at, inner.local.handle)
     at = writeUint(buffer, at, id)
     const tag = String(id)
@@ -92,6 +92,7 @@ export function sendSettled(link: Sender, prefix: Buffer | undefined, payloads: 
     for (let digit = 0; digit < tag.length; digit++) buffer[at++] = tag.charCodeAt(digit)
     buffer[at++] = 0x43
     buffer[at++] = 0x41
+    at = buffer.fill(0x40, at, at + 6) && at + 6
     buffer[sizeAt] = at - sizeAt - 1
     if (prefix) {
       buffer.set(prefix, at)

@@ -31,8 +31,9 @@ export class SocketUpgrades {
   upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#server.handleUpgrade(request, socket, head, (opened) => {
       const stream = createWebSocketStream(opened)
-      stream.on('error', (error) => {
-        this.#routes.refused('malformed-websocket', error.message)
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        // A client that merely goes away while something is on its way to it has done nothing wrong.
+        if (error.code?.startsWith('WS_ERR')) this.#routes.refused('malformed-websocket', error.message)
         opened.terminate()
       })
       // [MQTT-6.0.0-3] a client that offers no known protocol is not one of these.

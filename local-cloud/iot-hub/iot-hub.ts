@@ -14,7 +14,6 @@ import type {
   Identity,
   IncomingTelemetry,
   PropertyBag,
-  Settlement,
   Subscription,
   TwinResponse,
 } from '../device-backend.ts'
@@ -303,12 +302,17 @@ export class IotHub implements DeviceBackend {
     for (let taken = cloudToDevice.take(deviceId, { forever: true }); taken; taken = cloudToDevice.take(deviceId, { forever: true })) {
       const { message, token } = taken
       const bag = { system: new Map(message.system), application: message.application }
-      const settle = async (settlement: Settlement) => {
-        await cloudToDevice.settle(deviceId, token, settlement)
-        // Whoever listens gets it again; after a connection that ended, a newer one may.
-        if (settlement === 'abandon') this.deliverPending(deviceId)
-      }
-      session.link.deliver({ bag, body: Buffer.from(message.body, 'base64') }).then(settle, () => settle('abandon'))
+      session.link.deliver({ bag, body: Buffer.from(message.body, 'base64') }).then(
+        async (settlement) => {
+          await cloudToDevice.settle(deviceId, token, settlement)
+          if (settlement === 'abandon') this.deliverPending(deviceId)
+        },
+        async () => {
+          await cloudToDevice.settle(deviceId, token, 'abandon')
+          // The connection is ending; a newer one may be there already, and listen.
+          if (this.#sessions.get(deviceId) !== session) this.deliverPending(deviceId)
+        },
+      )
     }
   }
 

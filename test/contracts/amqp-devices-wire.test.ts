@@ -1,4 +1,5 @@
 /** What clients of other languages do over AMQP and the official one does not: several devices a connection, batches, SASL. */
+import { once } from 'node:events'
 import rhea from 'rhea'
 import type { EventContext, Message } from 'rhea'
 import { WebSocket } from 'ws'
@@ -118,6 +119,36 @@ test('a device is connected from its first link to its last, and a newer connect
   expect(await connectionStateOf('life-1')).toBe('Connected')
   newer.connection.socket.destroy()
   await expect.poll(() => connectionStateOf('life-1')).toBe('Disconnected')
+})
+
+test('what was not settled when a connection broke comes again to the next', async () => {
+  const receive = async (client: AmqpClient) => {
+    const receiver = client.connection.open_receiver({ source: { address: '/devices/broken-1/messages/devicebound' }, autoaccept: false })
+    const [{ message, delivery }] = (await once(receiver, 'message')) as [EventContext]
+    return { text: String((message!.body as { content: Buffer }).content), delivery: delivery! }
+  }
+  const service = await connect({
+    username: `service@sas.root.${cloud.registry.hubHost}`,
+    password: createAccessToken(
+      cloud.registry.hubHost,
+      Buffer.from(await cloud.policyKey('service'), 'base64'),
+      Date.now() + 60_000,
+      'service',
+    ),
+  })
+  const first = await connect()
+  await deviceOn(first, 'broken-1')
+  await service.send(await service.sender('/messages/devicebound'), { ...data('only once'), to: '/devices/broken-1/messages/devicebound' })
+  expect((await receive(first)).text).toBe('"only once"')
+  first.connection.socket.destroy()
+  const second = await connect()
+  await deviceOn(second, 'broken-1')
+  const { text, delivery } = await receive(second)
+  expect(text).toBe('"only once"')
+  delivery.accept()
+  await expect.poll(async () => (await cloud.rest('GET', '/devices/broken-1')).body).toMatchObject({ cloudToDeviceMessageCount: 0 })
+  service.close()
+  second.close()
 })
 
 test.skipIf(onAzure)('links end with their token, and go on with a new one', async () => {

@@ -209,7 +209,7 @@ export class DeviceSession {
     const correlation = propertyOf(link, correlationProperty) ?? ''
     const answers = this.#twinAnswers.get(correlation) ?? [...this.#twinAnswers.values()].at(-1)
     const answer = await this.#askTwin(connected, request, message, answers)
-    await answers?.send(twinAnswer(message, answer)).catch(() => {})
+    await answers?.answer(twinAnswer(message, answer)).catch(() => {})
   }
 
   async #askTwin(
