@@ -39,6 +39,10 @@ export const failure = {
     description: `The specified partition is invalid for an EventHub partition sender or receiver. It should be between 0 and ${count - 1}. Parameter name: PartitionId, was '${partition}'`,
   }),
   stolen: (description: string): AmqpFailure => ({ condition: 'amqp:link:stolen', description }),
+  tooManyLinks: (max: number): AmqpFailure => ({
+    condition: 'amqp:resource-limit-exceeded',
+    description: `a connection has at most ${max} links`,
+  }),
   tooLarge: (bytes: number, max: number): AmqpFailure => ({
     condition: 'amqp:link:message-size-exceeded',
     description: `The received message (size:${bytes} bytes) exceeds the limit (${max} bytes) currently allowed on the link.`,

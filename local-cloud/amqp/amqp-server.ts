@@ -12,6 +12,7 @@ import { AmqpPeer } from './amqp-peer.ts'
 import { Claims } from './claims.ts'
 import type { ClaimRules } from './claims.ts'
 import { sameId } from './message-values.ts'
+import { whenLinkEnds } from './link-end.ts'
 import { accepted } from './outgoing-link.ts'
 import { PlainLogin, saslMechanisms } from './sasl.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
@@ -25,6 +26,8 @@ const limits = {
   /** Twice the largest message that any node takes: it says so itself when one is a little too large. */
   messageBytesMax: 2 * 1024 * 1024,
   idleMs: 240_000,
+  /** Links of one connection, which may speak for a thousand devices. */
+  linksMax: 8_000,
   /** The highest handle of a link in a session: as many as the protocol has. */
   handleMax: 0xffff_ffff,
   watchEveryMs: 1_000,
@@ -67,6 +70,8 @@ export class AmqpServer {
     on('connection_open', ({ connection }) => this.#opened(connection))
     // Some clients count the links they may open against this, and do not know its default.
     on('session_open', ({ session }) => {
+      // As many listeners as it has links.
+      session?.setMaxListeners(0)
       ;(session as unknown as { local: { begin: { handle_max: number } } }).local.begin.handle_max = limits.handleMax
     })
     on('sender_open', (context) => this.#openToPeer(context.sender!))
@@ -103,6 +108,7 @@ export class AmqpServer {
     const peer = new AmqpPeer(accepted, socket, certificate, new Claims(this.#options.claims))
     this.#boundMessages(connection, peer)
     writeWholeLists(connection)
+    accepted.setMaxListeners(0)
     this.#served.set(accepted, { peer, responders: [], links: new Map() })
     peer.onClosed(() => this.#served.delete(accepted))
     connection.accept(socket)
@@ -168,12 +174,13 @@ export class AmqpServer {
       served.responders.push({ sender: link, service: address, address: String(link.target?.address || link.name) })
       return
     }
+    if (served.links.size >= limits.linksMax) return this.#refuse(link, failure.tooManyLinks(limits.linksMax))
     const node = this.#find(link, address)
     if (!node) return
     const refusal = node.openToPeer(link)
     if (refusal) return this.#refuse(link, refusal)
     served.links.set(link, address)
-    link.on('sender_close', () => served.links.delete(link))
+    whenLinkEnds(link, () => served.links.delete(link))
   }
 
   /** A link on which the peer sends: requests to a service, or messages to a node. */
@@ -181,6 +188,8 @@ export class AmqpServer {
     const address = String(link.target?.address ?? '')
     answerAttach(link)
     if (!isService(address)) {
+      const { links } = this.#servedOn(link.connection)
+      if (links.size >= limits.linksMax) return this.#refuse(link, failure.tooManyLinks(limits.linksMax))
       const node = this.#find(link, address)
       if (!node) return
       const opened = node.openFromPeer(link)
@@ -188,9 +197,8 @@ export class AmqpServer {
         return this.#refuse(link, opened)
         // Producers size their batches by this.
       ;(link as Receiver & { local: { attach: { max_message_size: number } } }).local.attach.max_message_size = opened.messageBytesMax
-      const { links } = this.#servedOn(link.connection)
       links.set(link, address)
-      link.on('receiver_close', () => links.delete(link))
+      whenLinkEnds(link, () => links.delete(link))
     }
     link.add_credit(limits.producerCredit)
   }

@@ -127,9 +127,9 @@ export class Claims {
     return admission && admission.expiresMs > this.#rules.nowMs() ? admission : undefined
   }
 
-  /** A token of a policy that may speak for this device or module; empty without one. */
-  tokenFor(identity: Identity): string {
-    return this.#grantFor('iot-hub', addressOf(identity), ['device'])?.token ?? ''
+  /** A token of a policy that may speak for this device or module. */
+  policyTokenFor(identity: Identity): { readonly token: string; readonly expiresMs: number } | undefined {
+    return this.#grantFor('iot-hub', addressOf(identity), ['device'])
   }
 
   /** What a device that wants to be provisioned said of itself. */

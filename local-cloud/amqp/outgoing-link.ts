@@ -1,6 +1,7 @@
 /** A link on which we send: what has no credit yet waits, and every message comes to an end. */
 import type { Delivery, EventContext, Message, Sender } from 'rhea'
 import type { Settlement } from '../device-backend.ts'
+import { whenLinkEnds } from './link-end.ts'
 
 type Waiting = { readonly resolve: (settlement: Settlement) => void; readonly reject: (error: Error) => void }
 type Unsent = Waiting & { readonly message: Message; readonly tag: Buffer | undefined }
@@ -33,17 +34,12 @@ export class OutgoingLink {
         this.#underWay.delete(delivery!)
       })
     link.on('sendable', () => this.#sendWaiting())
-    const end = () => {
-      if (this.#isClosed) return
+    whenLinkEnds(link, () => {
       this.#isClosed = true
       for (const { reject } of [...this.#unsent.splice(0), ...this.#underWay.values()]) reject(new Error('the link was closed'))
       this.#underWay.clear()
       closed()
-    }
-    link.on('sender_close', end)
-    link.session.on('session_close', end)
-    link.connection.on('connection_close', end)
-    link.connection.on('disconnected', end)
+    })
   }
 
   /** Whether a message would leave at once. */

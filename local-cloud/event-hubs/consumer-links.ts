@@ -12,6 +12,7 @@ import type { LogRecord } from '../log/commit-log.ts'
 import type { AmqpFailure } from '../amqp/amqp-node.ts'
 import { parseEntityPath } from './event-hub.ts'
 import type { EventHub } from './event-hub.ts'
+import { whenLinkEnds } from '../amqp/link-end.ts'
 import { settleMode, settleModeOf } from '../amqp/outgoing-link.ts'
 import { onWindow, sendableCount, sendSettled } from './settled-transfers.ts'
 
@@ -134,10 +135,7 @@ export class ConsumerLinks {
       },
     }
     link.on('sendable', safePump)
-    link.on('sender_close', release)
-    link.session.on('session_close', release)
-    link.connection.on('disconnected', release)
-    link.connection.on('connection_close', release)
+    whenLinkEnds(link, release)
     safePump()
     return reader
   }

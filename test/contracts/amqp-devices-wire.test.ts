@@ -51,6 +51,33 @@ test('one connection carries several devices, each by its own token', async () =
   client.close()
 })
 
+test.skipIf(onAzure)('a policy’s token carries as many devices as need be, and is renewed for all of them', async () => {
+  const warnings: Error[] = []
+  const warn = (warning: Error) => warnings.push(warning)
+  process.on('warning', warn)
+  const ids = Array.from({ length: 15 }, (_, n) => `pool-${n}`)
+  const { hubHost } = cloud.registry
+  await cloud.registry.ensureDevices(ids)
+  const key = Buffer.from(await cloud.policyKey('device'), 'base64')
+  const client = await connect()
+  client.connection.setMaxListeners(0)
+  await client.putToken(createAccessToken(hubHost, key, Date.now() + 1_000, 'device'))
+  const senders = await Promise.all(
+    ids.map(async (id) => {
+      await client.receiver(`/devices/${id}/messages/devicebound`)
+      return client.sender(`/devices/${id}/messages/events`)
+    }),
+  )
+  await client.putToken(createAccessToken(hubHost, key, Date.now() + 60_000, 'device'))
+  // Links are looked after every second: by then the first token has run out.
+  await cloud.fault({ kind: 'delay', delayMs: 2_500, count: ids.length })
+  expect(new Set(await Promise.all(senders.map((sender) => client.send(sender, data('still here')))))).toEqual(new Set(['accepted']))
+  expect(await Promise.all(senders.map((sender) => client.send(sender, data('and again'))))).toEqual(ids.map(() => 'accepted'))
+  process.off('warning', warn)
+  expect(warnings).toEqual([])
+  client.close()
+})
+
 test('a policy that may connect as any device speaks for those it names', async () => {
   const { hubHost } = await cloud.device('policy-1')
   const client = await connect()

@@ -17,6 +17,7 @@ import type {
 import { failure } from '../amqp-node.ts'
 import type { AmqpFailure } from '../amqp-node.ts'
 import type { AmqpPeer } from '../amqp-peer.ts'
+import { whenLinkEnds } from '../link-end.ts'
 import { batchedMessages } from '../message-sections.ts'
 import { bodyOf, decoded } from '../message-values.ts'
 import { OutgoingLink } from '../outgoing-link.ts'
@@ -65,12 +66,17 @@ export class DeviceSession {
 
   constructor(options: DeviceSessionOptions, first: Sender | Receiver) {
     this.#options = options
-    this.#connected = this.#connect(first)
+    this.#connected = this.#connect(first).catch((error: unknown) => {
+      options.backend.refused('internal-error', `${nameOf(options.identity)}: ${String(error)}`)
+      this.#endLinks({ condition: 'amqp:internal-error', description: String(error) })
+      return undefined
+    })
   }
 
   /** When it must have shown another token; Infinity for a certificate. */
   get expiresMs(): number {
-    return this.#options.peer.claims.admitted(this.#options.identity)?.expiresMs ?? this.#expiresMs
+    const { peer, identity } = this.#options
+    return Math.max(this.#expiresMs, peer.claims.admitted(identity)?.expiresMs ?? 0, peer.claims.policyTokenFor(identity)?.expiresMs ?? 0)
   }
 
   async #connect(first: Sender | Receiver): Promise<DeviceLink | undefined> {
@@ -93,7 +99,7 @@ export class DeviceSession {
     const { backend, identity, peer } = this.#options
     const known = peer.claims.admitted(identity)
     if (known) return { ...known, modelId }
-    return backend.admit({ identity, modelId, token: peer.claims.tokenFor(identity), certificate: peer.certificate })
+    return backend.admit({ identity, modelId, token: peer.claims.policyTokenFor(identity)?.token ?? '', certificate: peer.certificate })
   }
 
   #newLink({ identity, modelId, authMethod }: Admission & { accepted: true }): DeviceLink {
@@ -132,7 +138,7 @@ export class DeviceSession {
       case 'twin': {
         const correlation = propertyOf(link, correlationProperty) ?? ''
         this.#twinAnswers.set(correlation, outgoing)
-        link.on('sender_close', () => {
+        whenLinkEnds(link, () => {
           if (this.#twinAnswers.get(correlation) === outgoing) this.#twinAnswers.delete(correlation)
           if (this.#desired === outgoing) this.#follow(undefined)
         })
@@ -148,7 +154,7 @@ export class DeviceSession {
     void this.#connected.then((connected) => {
       if (connected && link.is_open()) this.#options.backend.subscribed(connected, subscription, true)
     })
-    link.on('sender_close', () => {
+    whenLinkEnds(link, () => {
       if (this.#link && isCurrent()) this.#options.backend.subscribed(this.#link, subscription, false)
     })
   }
@@ -163,9 +169,7 @@ export class DeviceSession {
   /** The client wants to send. */
   openFromPeer(link: Receiver): void {
     this.#links.add(link)
-    const closed = () => this.#closed(link)
-    link.on('receiver_close', closed)
-    link.session.on('session_close', closed)
+    whenLinkEnds(link, () => this.#closed(link))
   }
 
   receive(endpoint: DeviceEndpoint, link: Receiver, message: Message | Buffer, delivery: Delivery): void {
