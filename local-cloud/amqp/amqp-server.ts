@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import rhea from 'rhea'
-import type { Connection, Container, EventContext, Message, Receiver, Sender } from 'rhea'
+import type { Connection, Container, Delivery, EventContext, Message, Receiver, Sender } from 'rhea'
 import RheaConnection from 'rhea/lib/connection.js'
 import { failure, isFailure } from './amqp-node.ts'
 import type { AmqpDirectory, AmqpFailure, AmqpNode } from './amqp-node.ts'
@@ -19,7 +19,8 @@ import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { writeWholeLists } from './whole-lists.ts'
 
 const limits = {
-  producerCredit: 1_000,
+  /** Messages of a link that are not settled yet; one more may come when one of them is. */
+  producerCredit: 250,
   frameBytes: 65_536,
   /** A frame that says it is longer is not one of a client that kept to `frameBytes`. */
   frameBytesMax: 4 * 1024 * 1024,
@@ -206,7 +207,7 @@ export class AmqpServer {
   #receive({ receiver, message, delivery }: EventContext): void {
     const link = receiver!
     const address = String(link.target?.address ?? '')
-    link.add_credit(1)
+    returnCredit(link, delivery!)
     if (isService(address)) {
       delivery!.accept()
       return address === '$cbs' ? void this.#putToken(link, message!) : this.#manage(link, address, message!)
@@ -272,6 +273,15 @@ export class AmqpServer {
 
 function isService(address: string): boolean {
   return address === '$cbs' || address.endsWith('$management')
+}
+
+/** Lets one more message come when this one is settled. */
+function returnCredit(link: Receiver, delivery: Delivery): void {
+  const update = delivery.update.bind(delivery)
+  delivery.update = (settled, state) => {
+    update(settled, state)
+    if (link.is_open()) link.add_credit(1)
+  }
 }
 
 /** Says where the link leads, as the peer asked; and that there is nothing more to say of it, which some clients wait for. */

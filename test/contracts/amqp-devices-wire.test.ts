@@ -206,6 +206,17 @@ test.skipIf(onAzure)('faults strike as over MQTT', async () => {
   expect(await client.closed()).toBe('amqp:connection:forced')
 })
 
+test.skipIf(onAzure)('a sender waits when too much of it is under way', async () => {
+  const client = await connect()
+  const sender = await deviceOn(client, 'flood-1')
+  await cloud.fault({ kind: 'drop-acknowledgement', target: 'flood-1', count: 10_000 })
+  for (let n = 0; n < 1_000; n++) sender.send(data(n))
+  await expect.poll(() => sender.credit).toBe(0)
+  expect(await eventsOf(cloud, 'flood-1', 250)).toHaveLength(250)
+  await cloud.endFaults()
+  client.close()
+})
+
 describe('a twin', () => {
   test('is followed for as long as asked, and what is no operation is refused', async () => {
     const client = await connect()
