@@ -14,7 +14,7 @@ import type { TelemetryMessage } from '../contract/telemetry/decode.ts'
 import { MalformedTelemetryError } from '../contract/telemetry/malformed.ts'
 import type { PackedBatch } from '../contract/telemetry/packed-batch.ts'
 import type { Compression, DeviceBlock, Series } from '../contract/telemetry/telemetry.ts'
-import { expiredReason } from '../contract/telemetry/telemetry.ts'
+import { expiredReason, telemetryLimits } from '../contract/telemetry/telemetry.ts'
 import { inModelUnits } from '../contract/units.ts'
 import { watchReading, watchSilence } from '../detection/device-watch.ts'
 import { isQuiet } from '../detection/watch-state.ts'
@@ -31,7 +31,7 @@ import type { OpenBlock } from './open-batch.ts'
 import { Troubles } from './troubles.ts'
 
 export const edgeLimits = {
-  signalsPerDevice: 256,
+  signalsPerDevice: telemetryLimits.signalsPerDeviceMax,
   /** Readings that pass after the last sign of trouble. */
   openReadings: 30,
   /** Seconds over which a device's flow is judged. */

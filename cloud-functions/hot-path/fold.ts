@@ -4,11 +4,13 @@
  */
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
+import type { DeviceModel } from '../../contract/device-model.ts'
 import { decodeEdgeAlerts, edgeAlertsContentType } from '../../contract/edge-alerts.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { decodeTelemetry, previewProperty, rejectedAtEdge, stampedRange } from '../../contract/telemetry/decode.ts'
 import type { TelemetryMessage } from '../../contract/telemetry/decode.ts'
 import { DeadLetterReason, MalformedTelemetryError } from '../../contract/telemetry/malformed.ts'
+import { telemetryLimits } from '../../contract/telemetry/telemetry.ts'
 import type { Compression, DeviceBlock, Series } from '../../contract/telemetry/telemetry.ts'
 import { inModelUnits } from '../../contract/units.ts'
 import { watchEdgeEvent } from '../../detection/edge-incidents.ts'
@@ -158,10 +160,17 @@ function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: D
 
   const numbered = decoded.bootId === '' ? numberUnstamped(decoded, appliedSeq(device.account, unstampedBoot)) : decoded
   const possible = repairTimes(device.clock, numbered, message.arrivedMs)
-  const block = { ...possible, series: possible.series.map((series) => inModelUnits(series, deviceModel(device.modelId))) }
+  const model = deviceModel(device.modelId)
+  const { block, crowded } = withinSignals(device, model, {
+    ...possible,
+    series: possible.series.map((series) => inModelUnits(series, model)),
+  })
   const { appliedBeforeSeq } = bookBlock(device.account, block)
   if (block.toSeq <= appliedBeforeSeq) return
-  const model = deviceModel(device.modelId)
+  if (crowded.length > 0) {
+    const detail = `more than ${telemetryLimits.signalsPerDeviceMax} signals: ${crowded.slice(0, 3).join(', ')}`
+    setAside(effects, message, device.deviceId, 'too-many-signals', detail)
+  }
   const isWholeNew = block.fromSeq > appliedBeforeSeq
   for (const series of block.series)
     keepReadings(device, series, { block, appliedBeforeSeq, isWholeNew, arrivedMs: message.arrivedMs }, effects)
@@ -169,6 +178,25 @@ function foldBlock(partition: PartitionState, message: LoggedMessage, decoded: D
   const isJudged = block.isJudged === true && message.moduleId !== undefined
   const events = watchBlock(device.watch, block.series, { bootId: block.bootId, afterSeq, model, nowMs: message.arrivedMs, isJudged })
   for (const event of events) effects.alertEvents.push({ sequenceNumber: message.sequenceNumber, event })
+}
+
+/**
+ * A schema that changes for ever ends here: all that is known of a device fits into one row. What its model names has room;
+ * readings of further signals are booked as set aside.
+ */
+function withinSignals(device: DeviceState, model: DeviceModel | undefined, block: DeviceBlock): { block: DeviceBlock; crowded: string[] } {
+  let room = telemetryLimits.signalsPerDeviceMax - device.latest.size
+  const crowded = new Set<string>()
+  for (const { signal } of block.series) if (!device.latest.has(signal) && !model?.signals[signal] && room-- <= 0) crowded.add(signal)
+  if (crowded.size === 0) return { block, crowded: [] }
+  // Recalled readings stand in the account of what the edge held back, and stay there.
+  const rejected = block.series
+    .filter(({ signal }) => crowded.has(signal))
+    .flatMap(({ seqs }) =>
+      seqs.filter((seq) => seq >= block.fromSeq).map((seq) => ({ seq, count: 1, reason: 'too-many-signals' as const })),
+    )
+  const series = block.series.filter(({ signal }) => !crowded.has(signal))
+  return { block: { ...block, series, rejected: [...block.rejected, ...rejected] }, crowded: [...crowded] }
 }
 
 type BlockContext = {

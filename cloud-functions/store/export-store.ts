@@ -56,7 +56,7 @@ export async function readExport(tables: Tables, exportId: string): Promise<Expo
 
 function jobOf(exportId: string, row: Record<string, unknown>): ExportJob {
   const { status, requestedAtMs, readings, bytes, problem } = ExportRow.parse(row)
-  const request = ExportRequest.parse(JSON.parse(Buffer.from(bytesFromProperties(row)).toString()))
+  const request = ExportRequest.parse(JSON.parse(bytesFromProperties(row).toString()))
   return { exportId, request, status, requestedAtMs, readings, bytes, problem }
 }
 

@@ -16,6 +16,7 @@ import type { AppliedUpTo } from '../hot-path/log-ends.ts'
 import { encodeSegment } from '../hot-path/open-segment.ts'
 import { appendEvent } from './alert-store.ts'
 import { writeRollups } from './rollup-store.ts'
+import { summaryProperty } from './latest-store.ts'
 import type { DeviceSummary } from './latest-store.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
 import { sequenceKey, tableKey, timeKey } from './table-keys.ts'
@@ -114,7 +115,8 @@ function latestRow(partitionId: string, device: DeviceState) {
     }),
   }
   const tail = device.segment ? bytesToProperties(encodeSegment(device.segment)) : {}
-  return { partitionKey: partitionKey(partitionId), rowKey: tableKey(device.deviceId), summary: JSON.stringify(summary), ...tail }
+  const key = { partitionKey: partitionKey(partitionId), rowKey: tableKey(device.deviceId) }
+  return { ...key, ...bytesToProperties(Buffer.from(JSON.stringify(summary)), summaryProperty), ...tail }
 }
 
 async function writeDeadLetter(tables: Tables, partitionId: string, letter: DeadLetter): Promise<void> {

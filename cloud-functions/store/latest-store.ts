@@ -4,7 +4,7 @@ import { addLedgers, LedgerCounts } from '../../contract/ledger.ts'
 import { decodeSegment } from '../hot-path/open-segment.ts'
 import type { Segment } from '../hot-path/open-segment.ts'
 import { quoted } from './alert-store.ts'
-import { bytesFromProperties } from './row-bytes.ts'
+import { bytesFromProperties, bytesPropertiesOf } from './row-bytes.ts'
 import { tableKey, timeKey } from './table-keys.ts'
 import type { Tables } from './tables.ts'
 
@@ -33,13 +33,18 @@ export const DeviceSummary = z.object({
 })
 export type DeviceSummary = z.infer<typeof DeviceSummary>
 
-const LatestRow = z.looseObject({ summary: z.string() })
+/** A summary of many signals is longer than a property may be. */
+export const summaryProperty = 'summary'
+
+function summaryOf(row: Record<string, unknown>): DeviceSummary {
+  return DeviceSummary.parse(JSON.parse(bytesFromProperties(row, summaryProperty).toString()))
+}
 
 /** Every device once, by id. One that came by two ways has a row in two partitions: its accounts add up, its newest values count. */
 export async function listDevices(tables: Tables): Promise<DeviceSummary[]> {
   const devices = new Map<string, DeviceSummary>()
-  for await (const row of tables.latest.listEntities({ queryOptions: { select: ['summary'] } })) {
-    const device = DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary))
+  for await (const row of tables.latest.listEntities({ queryOptions: { select: bytesPropertiesOf(summaryProperty) } })) {
+    const device = summaryOf(row)
     const known = devices.get(device.deviceId)
     devices.set(device.deviceId, known ? joined(known, device) : device)
   }
@@ -57,7 +62,7 @@ export async function readDevice(
 ): Promise<{ summary: DeviceSummary; tail: Segment | undefined } | undefined> {
   let found: { summary: DeviceSummary; tail: Segment | undefined } | undefined
   for await (const row of tables.latest.listEntities({ queryOptions: { filter: `RowKey eq '${quoted(tableKey(deviceId))}'` } })) {
-    const summary = DeviceSummary.parse(JSON.parse(LatestRow.parse(row).summary))
+    const summary = summaryOf(row)
     const bytes = bytesFromProperties(row)
     if (!found || summary.lastSeenMs > found.summary.lastSeenMs)
       found = { summary, tail: bytes.length > 0 ? decodeSegment(bytes) : undefined }

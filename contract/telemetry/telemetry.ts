@@ -76,4 +76,6 @@ export const telemetryLimits = {
   inflatedBytesMax: 4_194_304,
   readingsMax: 50_000,
   signalNameCharsMax: 128,
+  /** Beside those that its model names. */
+  signalsPerDeviceMax: 256,
 } as const

@@ -24,7 +24,7 @@ declare module 'rhea/lib/connection.js' {
       readonly payload: Buffer | undefined
     }): void
     accept(socket: Duplex): this
-    _write_frame(channel: number, frame: Performative, payload: Buffer | undefined): void
+    _write_frame(channel: number, frame: Performative | undefined, payload: Buffer | undefined): void
     /** How the peer logged in, if it did. */
     readonly sasl_transport: { readonly selected?: { readonly mechanism?: unknown } } | undefined
   }

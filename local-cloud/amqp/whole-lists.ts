@@ -22,8 +22,11 @@ const fieldCounts: Readonly<Record<number, number>> = {
 export function writeWholeLists(connection: RheaConnection): void {
   const write = connection._write_frame.bind(connection)
   connection._write_frame = (channel, frame, payload) => {
-    complete(frame.value, fieldCounts[frame.constructor.descriptor.numeric])
-    for (const field of frame.value) completeErrors(field)
+    // A frame without a performative is a sign of life.
+    if (frame) {
+      complete(frame.value, fieldCounts[frame.constructor.descriptor.numeric])
+      for (const field of frame.value) completeErrors(field)
+    }
     write(channel, frame, payload)
   }
 }

@@ -12,6 +12,7 @@ import { encodePackedBatch, packedBatchContentType } from '../../contract/teleme
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { edgeAlertsContentType, encodeEdgeAlerts } from '../../contract/edge-alerts.ts'
 import { previewProperty, rejectedAtEdge } from '../../contract/telemetry/decode.ts'
+import { telemetryLimits } from '../../contract/telemetry/telemetry.ts'
 import type { DeviceBlock } from '../../contract/telemetry/telemetry.ts'
 
 const startMs = 1_700_000_000_000
@@ -250,6 +251,44 @@ describe('a device that names its boot as it likes', () => {
     const { account } = partition.devices.get('pump-1')!
     expect([...account.boots.keys()]).toEqual(boots.slice(1))
     expect(ledgerOf(account)).toMatchObject({ published: 18, stored: 18, duplicates: 1, unexplained: 0 })
+  })
+})
+
+describe('a device whose schema changes for ever', () => {
+  const most = telemetryLimits.signalsPerDeviceMax
+  /** Ten signals a message, under names that do not come again. */
+  const log = Array.from({ length: Math.ceil(most / 10) + 5 }, (_, index): LoggedMessage => {
+    const names = Array.from({ length: 10 }, (__, n) => `signal${index * 10 + n}`)
+    return {
+      sequenceNumber: index,
+      body: text({ time: startMs + index * 1000, ...Object.fromEntries(names.map((name, n) => [name, n])) }),
+      contentType: 'application/json',
+      contentEncoding: undefined,
+      deviceId: 'odd-1',
+      moduleId: undefined,
+      properties: { bootId: 'b1', seq: String(index * 10 + 1), count: '10', model: 'dtmi:millwright:CentrifugalPump;1' },
+      arrivedMs: startMs + index * 1000 + 20,
+    }
+  })
+
+  test('keeps the signals it began with; the others are set aside, and accounted for', () => {
+    const { partition, effects } = fold(log)
+    const { account, latest, watch } = partition.devices.get('odd-1')!
+    expect([latest.size, watch.signals.size]).toEqual([most, most])
+    const letters = effects.flatMap(({ deadLetters }) => deadLetters)
+    expect(new Set(letters.map(({ reason }) => reason))).toEqual(new Set(['too-many-signals']))
+    expect(letters).toHaveLength(log.length - Math.floor(most / 10))
+    expect(ledgerOf(account)).toMatchObject({ stored: most, deadLettered: log.length * 10 - most, unexplained: 0 })
+    // Whatever was cut where, and however often it came.
+    expect(states(fold([...log, ...log], { cuts: [3, 27, 28] }).partition)).toEqual(states(partition))
+  })
+
+  test('has room for what its model names, and for what it has', () => {
+    const known = { flowM3PerH: 60, signal0: 5 }
+    const last = { ...log.at(-1)!, sequenceNumber: log.length, body: text({ time: startMs + 99_000, ...known }) }
+    const { partition } = fold([...log, { ...last, properties: { ...last.properties, seq: String(log.length * 10 + 1), count: '2' } }])
+    const { latest } = partition.devices.get('odd-1')!
+    expect([latest.get('flowM3PerH')?.value, latest.get('signal0')?.value]).toEqual([60, 5])
   })
 })
 

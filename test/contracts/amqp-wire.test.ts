@@ -158,6 +158,38 @@ test.skipIf(onAzure)('a reader that wants to settle may, and the others need not
   client.close()
 })
 
+test('who goes away in the midst of a request harms nobody', async () => {
+  const { hubHost } = cloud.registry
+  const token = createAccessToken(hubHost, Buffer.from(await cloud.policyKey('service'), 'base64'), Date.now() + 60_000, 'service')
+  for (let round = 0; round < 40; round++) {
+    const client = await amqpClient({ port: Number(hubHost.split(':')[1]), ca: cloud.ca })
+    const [tokens, management] = await Promise.all([client.sender('$cbs'), client.sender('$management')])
+    for (let n = 0; n < 20; n++) {
+      tokens.send({
+        message_id: n,
+        reply_to: 'gone',
+        application_properties: { operation: 'put-token', type: 'sastoken', name: hubHost },
+        body: token,
+      })
+      management.send({
+        message_id: n,
+        reply_to: 'gone',
+        application_properties: { operation: 'READ', type: 'com.microsoft:eventhub' },
+        body: '',
+      })
+    }
+    // What is written goes out, and the end of the connection with it.
+    const { socket } = client.connection
+    process.nextTick(() => process.nextTick(() => (round % 2 === 0 ? socket.end() : socket.destroy())))
+    await new Promise((resolve) => socket.once('close', resolve))
+  }
+  const client = await connect()
+  expect(await client.send(await client.sender('orders/Partitions/0'), { body: rhea.message.data_section(Buffer.from('fine')) })).toBe(
+    'accepted',
+  )
+  client.close()
+})
+
 test('a token is what it is, whatever its type is called', async () => {
   const client = await connect()
   const receiver = client.connection.open_receiver('$cbs')

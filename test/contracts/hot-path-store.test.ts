@@ -20,13 +20,15 @@ import type { Files } from '../../cloud-functions/store/files.ts'
 import { listDevices, readDevice } from '../../cloud-functions/store/latest-store.ts'
 import { storedReadings } from '../../cloud-functions/store/reading-rows.ts'
 import { deleteExpired, retentionMs } from '../../cloud-functions/store/retention.ts'
-import { bytesToProperties } from '../../cloud-functions/store/row-bytes.ts'
+import { bytesFromProperties, bytesToProperties } from '../../cloud-functions/store/row-bytes.ts'
 import { timeKey } from '../../cloud-functions/store/table-keys.ts'
 import { openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
 import { cloudForTests } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
 import { eventually } from '../support/eventually.ts'
+import { telemetryLimits } from '../../contract/telemetry/telemetry.ts'
+import { randomOf } from '../../device-sim/random.ts'
 import { batchesOf, plantLog, readerOf } from '../support/log.ts'
 
 let cloud: CloudForTests
@@ -254,6 +256,55 @@ test('the state after the last of a burst is written, though no batch comes afte
   expect(applied.arrivedMs).toBe(log[59]!.arrivedMs)
   await owner.flush()
 })
+
+test('a device with as many signals as may be, and readings that do not pack, is stored and read again', async () => {
+  const random = randomOf('wide')
+  const names = Array.from({ length: telemetryLimits.signalsPerDeviceMax }, (_, n) =>
+    `signal ${n} `.padEnd(telemetryLimits.signalNameCharsMax, 'ä'),
+  )
+  const wide = Array.from({ length: 70 }, (_, index): LoggedMessage => {
+    const timeMs = startMs + index * 20_000
+    return {
+      sequenceNumber: index,
+      body: Buffer.from(JSON.stringify({ time: timeMs, ...Object.fromEntries(names.map((name) => [name, random.next() / 3])) })),
+      contentType: 'application/json',
+      contentEncoding: undefined,
+      deviceId: 'wide-1',
+      moduleId: undefined,
+      properties: { bootId: 'b1', seq: String(index * names.length + 1), count: String(names.length) },
+      arrivedMs: timeMs,
+    }
+  })
+  const { owner, warnings } = ownerOf(readerOf(wide))
+  await processAll(owner, batchesOf(wide, 20))
+  const restarted = ownerOf(readerOf(wide))
+  await processAll(restarted.owner, [[{ ...wide[69]!, sequenceNumber: 70 }]])
+  expect([...warnings, ...restarted.warnings]).toEqual([])
+  const { summary, tail } = (await readDevice(tables, 'wide-1'))!
+  expect(summary.ledger).toMatchObject({ stored: 70 * names.length, duplicates: names.length, unexplained: 0 })
+  expect(tail!.readings).toBeGreaterThan(1_000)
+  const sizes: number[] = []
+  for (const table of [tables.hotPathState, tables.readings, tables.rollups, tables.latest])
+    for await (const row of table.listEntities()) sizes.push(bytesFromProperties(row).length)
+  expect(Math.max(...sizes)).toBeGreaterThan(65_536)
+  const seqs = new Set<number>()
+  for await (const { seq } of storedReadings(tables, { deviceIds: ['wide-1'], fromMs: startMs, toMs: startMs + 86_400_000 })) seqs.add(seq)
+  expect(seqs.size).toBe(70 * names.length)
+}, 60_000)
+
+test.each([0, 1, 59_999, 60_000, 60_001, 180_000, 720_000, 720_001, 2_000_000])(
+  '%d bytes in a row come back as they were',
+  async (length) => {
+    const behind = new Uint8Array(length + 200).map((_, index) => (index * 7) % 251)
+    // A view into a larger memory, as decoders make them.
+    const bytes = behind.subarray(100, 100 + length)
+    const row = { partitionKey: 'bytes', rowKey: String(length), ...bytesToProperties(bytes) }
+    await tables.latest.upsertEntity(row, 'Replace')
+    await tables.readings.submitTransaction([['upsert', row, 'Replace']])
+    for (const table of [tables.latest, tables.readings])
+      expect(Buffer.compare(bytesFromProperties(await table.getEntity('bytes', String(length))), bytes)).toBe(0)
+  },
+)
 
 describe('a snapshot that cannot be read', () => {
   const damaged = {
