@@ -113,4 +113,6 @@ export const episodeSettings = {
   /** A signal counts as moving along from this severity on, seen within this time. */
   movingSeverity: 0.1,
   movingWithinMs: 60_000,
+  /** Of a device whose signals all move, those that move most are named. */
+  movingMax: 12,
 } as const

@@ -150,5 +150,5 @@ function movingSignals(watch: DeviceWatch, except: SignalWatch, nowMs: number): 
     const isRecent = Math.abs(nowMs - numbers[slot.lastTimeMs]!) <= episodeSettings.movingWithinMs
     if (signal !== except && isRecent && severity >= episodeSettings.movingSeverity) moving.push({ signal: signal.signal, severity })
   }
-  return moving.sort((a, b) => b.severity - a.severity)
+  return moving.sort((a, b) => b.severity - a.severity).slice(0, episodeSettings.movingMax)
 }

@@ -210,7 +210,9 @@ export class AmqpServer {
     returnCredit(link, delivery!)
     if (isService(address)) {
       delivery!.accept()
-      return address === '$cbs' ? void this.#putToken(link, message!) : this.#manage(link, address, message!)
+      const answered = address === '$cbs' ? this.#putToken(link, message!) : this.#manage(link, address, message!)
+      answered.catch((error: unknown) => this.#options.refused('amqp-error', String(error)))
+      return
     }
     this.#find(link, address)?.receive(link, message!, delivery!)
   }
@@ -224,12 +226,9 @@ export class AmqpServer {
     await this.#answer(link, message, verdict)
   }
 
-  #manage(link: Receiver, address: string, message: Message): void {
-    void this.#answer(
-      link,
-      message,
-      this.#options.directory.manage(address, message.application_properties ?? {}, this.#servedOn(link.connection).peer),
-    )
+  async #manage(link: Receiver, address: string, message: Message): Promise<void> {
+    const { peer } = this.#servedOn(link.connection)
+    await this.#answer(link, message, this.#options.directory.manage(address, message.application_properties ?? {}, peer))
   }
 
   async #answer(link: Receiver, request: Message, answer: { statusCode: number; description: string; body?: unknown }): Promise<void> {

@@ -302,17 +302,21 @@ export class IotHub implements DeviceBackend {
     for (let taken = cloudToDevice.take(deviceId, { forever: true }); taken; taken = cloudToDevice.take(deviceId, { forever: true })) {
       const { message, token } = taken
       const bag = { system: new Map(message.system), application: message.application }
-      session.link.deliver({ bag, body: Buffer.from(message.body, 'base64') }).then(
-        async (settlement) => {
-          await cloudToDevice.settle(deviceId, token, settlement)
-          if (settlement === 'abandon') this.deliverPending(deviceId)
-        },
-        async () => {
-          await cloudToDevice.settle(deviceId, token, 'abandon')
-          // The connection is ending; a newer one may be there already, and listen.
-          if (this.#sessions.get(deviceId) !== session) this.deliverPending(deviceId)
-        },
-      )
+      session.link
+        .deliver({ bag, body: Buffer.from(message.body, 'base64') })
+        .then(
+          async (settlement) => {
+            await cloudToDevice.settle(deviceId, token, settlement)
+            if (settlement === 'abandon') this.deliverPending(deviceId)
+          },
+          async () => {
+            await cloudToDevice.settle(deviceId, token, 'abandon')
+            // The connection is ending; a newer one may be there already, and listen.
+            if (this.#sessions.get(deviceId) !== session) this.deliverPending(deviceId)
+          },
+        )
+        // It is done with in memory; should that not have reached the disk, it comes once more after a restart.
+        .catch((error: unknown) => this.refused('not-stored', `${deviceId}: ${String(error)}`))
     }
   }
 

@@ -39,11 +39,15 @@ export class ServiceNodes {
       return failure.unauthorized(`Unauthorized access. A token with the right 'ServiceConnect' is required for '${path}'.`)
     if (path === 'messages/devicebound') return this.#deviceBound()
     if (path === 'messages/servicebound/feedback')
-      return queueNode(this.#options.feedback, 'application/vnd.microsoft.iothub.feedback.json')
+      return this.#queue(this.#options.feedback, 'application/vnd.microsoft.iothub.feedback.json')
     if (path === 'messages/servicebound/filenotifications')
-      return queueNode(this.#options.fileNotifications, 'application/vnd.microsoft.iothub.filenotification.json')
+      return this.#queue(this.#options.fileNotifications, 'application/vnd.microsoft.iothub.filenotification.json')
     if (path.startsWith('messages/events')) return this.#redirect(pathOf(address))
     return failure.notFound(path)
+  }
+
+  #queue(queue: ServiceQueue, contentType: string): AmqpNode {
+    return queueNode(queue, contentType, (reason, detail) => this.#options.hub.refused(reason, detail))
   }
 
   #deviceBound(): AmqpNode {
@@ -107,7 +111,7 @@ export class ServiceNodes {
 }
 
 /** A queue whose records go out as one JSON array a message, and are gone when the reader accepts. */
-function queueNode(queue: ServiceQueue, contentType: string): AmqpNode {
+function queueNode(queue: ServiceQueue, contentType: string, refused: IotHub['refused']): AmqpNode {
   return {
     openFromPeer: () => failure.notAllowed('this is for reading'),
     receive: () => {},
@@ -118,10 +122,13 @@ function queueNode(queue: ServiceQueue, contentType: string): AmqpNode {
           const group = queue.take()
           if (!group) return
           const body = rhea.message.data_section(Buffer.from(JSON.stringify(group.records)))
-          outgoing.send({ body, content_type: contentType, creation_time: new Date() }).then(
-            (settlement) => void (settlement === 'abandon' ? group.abandon() : group.complete()),
-            () => group.abandon(),
-          )
+          outgoing
+            .send({ body, content_type: contentType, creation_time: new Date() })
+            .then(
+              (settlement) => (settlement === 'abandon' ? group.abandon() : group.complete()),
+              () => group.abandon(),
+            )
+            .catch((error: unknown) => refused('not-stored', String(error)))
         }
       }
       const unsubscribe = queue.subscribe(pump)

@@ -158,6 +158,17 @@ test.skipIf(onAzure)('a reader that wants to settle may, and the others need not
   client.close()
 })
 
+test('a client that wants signs of life gets them, and the connection goes on', async () => {
+  const { hubHost } = cloud.registry
+  const client = await amqpClient({ port: Number(hubHost.split(':')[1]), ca: cloud.ca, idle_time_out: 400 })
+  let empty = 0
+  // Eight bytes: a frame without a body.
+  client.connection.socket.on('data', (chunk: Buffer) => (empty += chunk.length === 8 && chunk.readUInt32BE(0) === 8 ? 1 : 0))
+  await expect.poll(() => empty, { timeout: 5_000 }).toBeGreaterThan(2)
+  expect((await client.sender('$cbs')).is_open()).toBe(true)
+  client.close()
+})
+
 test('who goes away in the midst of a request harms nobody', async () => {
   const { hubHost } = cloud.registry
   const token = createAccessToken(hubHost, Buffer.from(await cloud.policyKey('service'), 'base64'), Date.now() + 60_000, 'service')

@@ -66,6 +66,29 @@ describe('episodes', () => {
     expect(after(farOut)).toEqual(['raised'])
   })
 
+  test('of a device whose signals all move, those that move most are named', () => {
+    const watch = newDeviceWatch('wide-1', { configuration: standardConfiguration })
+    const events: DetectedEvent[] = []
+    const feed = (second: number, valueOf: (signal: number) => number) => {
+      for (let signal = 0; signal < 40; signal++) {
+        const timeMs = startMs + second * 1000
+        const reading = { signal: `signal${signal}`, bootId: 'b', seq: 40 * second + signal + 1, timeMs, value: valueOf(signal) }
+        events.push(...watchReading(watch, reading, undefined, timeMs))
+      }
+    }
+    const random = randomOf('wide')
+    for (let second = 0; second < 120; second++) feed(second, () => 2 + 0.02 * random.normal())
+    expect(events).toEqual([])
+    // The first one is read last: all others have moved a little by then.
+    feed(120, (signal) => (signal === 0 ? 2 : 2.14 + 0.0005 * signal))
+    const last = { signal: 'signal0', bootId: 'b', seq: 9_999, timeMs: startMs + 121_000, value: 9 }
+    const [raised] = watchReading(watch, last, undefined, last.timeMs)
+    const { alsoMoving } = (raised as DetectedEvent & { kind: 'raised' }).evidence
+    expect(alsoMoving).toHaveLength(12)
+    const severities = alsoMoving.map(({ severity }) => severity)
+    expect(severities).toEqual([...severities].sort((one, other) => other - one))
+  })
+
   test('a lasting deviation is one alert, with its evidence', () => {
     const { events, feed, raised } = watching()
     feed('vibrationMmPerS', [...healthy(60), ...healthy(200, 4)])

@@ -197,7 +197,7 @@ describe('a connection', () => {
 
   test('that sends a message without an end', async () => {
     const connection = rhea.create_container().connect({ port: plainPort(), host: '127.0.0.1', reconnect: false })
-    for (const event of ['connection_error', 'sender_error', 'error']) connection.on(event, () => {})
+    for (const event of ['connection_error', 'sender_error', 'error', 'disconnected']) connection.on(event, () => {})
     const condition = new Promise<unknown>((resolve) => connection.on('connection_close', () => resolve(connection.get_error())))
     const sender = connection.open_sender('$cbs')
     await new Promise<void>((resolve) => sender.once('sendable', () => resolve()))

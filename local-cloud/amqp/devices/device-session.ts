@@ -151,9 +151,14 @@ export class DeviceSession {
 
   /** Tells the backend once the session is let in, and again when the link is closed, unless a newer one has taken over. */
   #listen(link: Sender, subscription: Subscription, isCurrent: () => boolean): void {
-    void this.#connected.then((connected) => {
-      if (connected && link.is_open()) this.#options.backend.subscribed(connected, subscription, true)
-    })
+    this.#connected
+      .then((connected) => {
+        if (connected && link.is_open()) this.#options.backend.subscribed(connected, subscription, true)
+      })
+      .catch((error: unknown) => {
+        this.#options.backend.refused('internal-error', String(error))
+        link.close({ condition: 'amqp:internal-error', description: String(error) })
+      })
     whenLinkEnds(link, () => {
       if (this.#link && isCurrent()) this.#options.backend.subscribed(this.#link, subscription, false)
     })
