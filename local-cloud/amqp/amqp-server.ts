@@ -6,16 +6,17 @@ import type { Duplex } from 'node:stream'
 import rhea from 'rhea'
 import type { Connection, Container, Delivery, EventContext, Message, Receiver, Sender } from 'rhea'
 import RheaConnection from 'rhea/lib/connection.js'
+import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { failure, isFailure } from './amqp-node.ts'
 import type { AmqpDirectory, AmqpFailure, AmqpNode } from './amqp-node.ts'
 import { AmqpPeer } from './amqp-peer.ts'
 import { Claims } from './claims.ts'
 import type { ClaimRules } from './claims.ts'
-import { sameId } from './message-values.ts'
+import { localAttach } from './link-attach.ts'
 import { whenLinkEnds } from './link-end.ts'
+import { sameId } from './message-values.ts'
 import { accepted } from './outgoing-link.ts'
 import { PlainLogin, saslMechanisms } from './sasl.ts'
-import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { writeWholeLists } from './whole-lists.ts'
 
 const limits = {
@@ -42,7 +43,14 @@ export type AmqpServerOptions = {
 
 /** A link for answers of a service. Requests name it by its target's address, or by its own name. */
 type Responder = { readonly sender: Sender; readonly service: string; readonly address: string }
-type Served = { readonly peer: AmqpPeer; responders: Responder[]; readonly links: Map<Sender | Receiver, string> }
+type Served = {
+  readonly peer: AmqpPeer
+  readonly responders: Set<Responder>
+  /** Links to nodes, with their addresses. */
+  readonly links: Map<Sender | Receiver, string>
+  /** Of all kinds. */
+  linkCount: number
+}
 
 export class AmqpServer {
   readonly #options: AmqpServerOptions
@@ -110,7 +118,7 @@ export class AmqpServer {
     this.#boundMessages(connection, peer)
     writeWholeLists(connection)
     accepted.setMaxListeners(0)
-    this.#served.set(accepted, { peer, responders: [], links: new Map() })
+    this.#served.set(accepted, { peer, responders: new Set(), links: new Map(), linkCount: 0 })
     peer.onClosed(() => this.#served.delete(accepted))
     connection.accept(socket)
   }
@@ -169,39 +177,52 @@ export class AmqpServer {
   /** A link on which we send: answers of a service, or what a node has to say. */
   #openToPeer(link: Sender): void {
     const address = String(link.source?.address ?? '')
-    const served = this.#servedOn(link.connection)
-    answerAttach(link)
+    const served = this.#admit(link)
+    if (!served) return
     if (isService(address)) {
-      served.responders.push({ sender: link, service: address, address: String(link.target?.address || link.name) })
+      const responder = { sender: link, service: address, address: String(link.target?.address || link.name) }
+      served.responders.add(responder)
+      whenLinkEnds(link, () => served.responders.delete(responder))
       return
     }
-    if (served.links.size >= limits.linksMax) return this.#refuse(link, failure.tooManyLinks(limits.linksMax))
     const node = this.#find(link, address)
     if (!node) return
     const refusal = node.openToPeer(link)
     if (refusal) return this.#refuse(link, refusal)
-    served.links.set(link, address)
-    whenLinkEnds(link, () => served.links.delete(link))
+    follow(served, link, address)
   }
 
   /** A link on which the peer sends: requests to a service, or messages to a node. */
   #openFromPeer(link: Receiver): void {
     const address = String(link.target?.address ?? '')
-    answerAttach(link)
+    const served = this.#admit(link)
+    if (!served) return
     if (!isService(address)) {
-      const { links } = this.#servedOn(link.connection)
-      if (links.size >= limits.linksMax) return this.#refuse(link, failure.tooManyLinks(limits.linksMax))
       const node = this.#find(link, address)
       if (!node) return
       const opened = node.openFromPeer(link)
-      if (isFailure(opened))
-        return this.#refuse(link, opened)
-        // Producers size their batches by this.
-      ;(link as Receiver & { local: { attach: { max_message_size: number } } }).local.attach.max_message_size = opened.messageBytesMax
-      links.set(link, address)
-      whenLinkEnds(link, () => links.delete(link))
+      if (isFailure(opened)) return this.#refuse(link, opened)
+      // Producers size their batches by this.
+      localAttach(link).max_message_size = opened.messageBytesMax
+      follow(served, link, address)
     }
     link.add_credit(limits.producerCredit)
+  }
+
+  /** Answers the attach of a link; refuses one too many. */
+  #admit(link: Sender | Receiver): Served | undefined {
+    const served = this.#servedOn(link.connection)
+    link.set_source(link.source)
+    link.set_target(link.target)
+    // There is nothing more to say of it: some clients wait for that.
+    localAttach(link).properties = {}
+    if (served.linkCount >= limits.linksMax) {
+      this.#refuse(link, failure.tooManyLinks(limits.linksMax))
+      return undefined
+    }
+    served.linkCount++
+    whenLinkEnds(link, () => served.linkCount--)
+    return served
   }
 
   #receive({ receiver, message, delivery }: EventContext): void {
@@ -235,8 +256,7 @@ export class AmqpServer {
     await accepted()
     const served = this.#served.get(link.connection)
     if (!served) return
-    served.responders = served.responders.filter(({ sender }) => sender.is_open())
-    const ofService = served.responders.filter(({ service }) => service === link.target.address)
+    const ofService = [...served.responders].filter(({ sender, service }) => sender.is_open() && service === link.target.address)
     const responder = ofService.find(({ address }) => address === request.reply_to) ?? ofService.at(-1)
     const { statusCode, description, body } = answer
     responder?.sender.send({
@@ -283,9 +303,8 @@ function returnCredit(link: Receiver, delivery: Delivery): void {
   }
 }
 
-/** Says where the link leads, as the peer asked; and that there is nothing more to say of it, which some clients wait for. */
-function answerAttach(link: Sender | Receiver): void {
-  link.set_source(link.source)
-  link.set_target(link.target)
-  ;(link as unknown as { local: { attach: { properties: object } } }).local.attach.properties = {}
+/** A link to a node lives by the token that it was opened with. */
+function follow({ links }: Served, link: Sender | Receiver, address: string): void {
+  links.set(link, address)
+  whenLinkEnds(link, () => links.delete(link))
 }

@@ -1,6 +1,7 @@
 /** A link on which we send: what has no credit yet waits, and every message comes to an end. */
 import type { Delivery, EventContext, Message, Sender } from 'rhea'
 import type { Settlement } from '../device-backend.ts'
+import { localAttach, remoteAttach } from './link-attach.ts'
 import { whenLinkEnds } from './link-end.ts'
 
 type Waiting = { readonly resolve: (settlement: Settlement) => void; readonly reject: (error: Error) => void }
@@ -11,8 +12,7 @@ const settlements = { accepted: 'complete', rejected: 'reject', released: 'aband
 export const settleMode = { unsettled: 0, settled: 1, mixed: 2 } as const
 
 export function settleModeOf(link: Sender): number {
-  const { remote } = link as unknown as { remote: { attach: { snd_settle_mode?: number } } }
-  return remote.attach.snd_settle_mode ?? settleMode.mixed
+  return remoteAttach(link).snd_settle_mode ?? settleMode.mixed
 }
 
 export class OutgoingLink {
@@ -26,8 +26,7 @@ export class OutgoingLink {
   constructor(link: Sender, closed: () => void = () => {}) {
     this.#link = link
     this.#isSettled = settleModeOf(link) === settleMode.settled
-    const { local } = link as unknown as { local: { attach: { snd_settle_mode?: number } } }
-    if (this.#isSettled) local.attach.snd_settle_mode = settleMode.settled
+    if (this.#isSettled) localAttach(link).snd_settle_mode = settleMode.settled
     for (const [outcome, settlement] of Object.entries(settlements))
       link.on(outcome, ({ delivery }: EventContext) => {
         this.#underWay.get(delivery!)?.resolve(settlement)

@@ -17,6 +17,7 @@ import type {
 import { failure } from '../amqp-node.ts'
 import type { AmqpFailure } from '../amqp-node.ts'
 import type { AmqpPeer } from '../amqp-peer.ts'
+import { remoteAttach } from '../link-attach.ts'
 import { whenLinkEnds } from '../link-end.ts'
 import { batchedMessages } from '../message-sections.ts'
 import { bodyOf, decoded } from '../message-values.ts'
@@ -253,8 +254,8 @@ export class DeviceSession {
     this.#over()
   }
 
-  #endLinks(reason: AmqpFailure): void {
-    for (const link of this.#links) link.close({ ...reason, info: undefined })
+  #endLinks({ condition, description }: AmqpFailure): void {
+    for (const link of this.#links) link.close({ condition, description })
     this.#over()
   }
 
@@ -275,8 +276,7 @@ export class DeviceSession {
 
 /** A property of the attach frame, by which a client says more of a link. */
 function propertyOf(link: Sender | Receiver, name: string): string | undefined {
-  const { remote } = link as unknown as { remote: { attach: { properties?: Readonly<Record<string, unknown>> } } }
-  const value = remote.attach.properties?.[name]
+  const value = remoteAttach(link).properties?.[name]
   return typeof value === 'string' ? value : undefined
 }
 
