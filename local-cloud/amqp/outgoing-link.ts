@@ -35,8 +35,11 @@ export class OutgoingLink {
     link.on('sendable', () => this.#sendWaiting())
     whenLinkEnds(link, () => {
       this.#isClosed = true
-      for (const { reject } of [...this.#unsent.splice(0), ...this.#underWay.values()]) reject(new Error('the link was closed'))
-      this.#underWay.clear()
+      // rhea tells of the end before it tells of what was settled just before it.
+      setImmediate(() => {
+        for (const { reject } of [...this.#unsent.splice(0), ...this.#underWay.values()]) reject(new Error('the link was closed'))
+        this.#underWay.clear()
+      })
       closed()
     })
   }

@@ -1,9 +1,11 @@
 /** What clients of other languages do over AMQP and the official one does not: several devices a connection, batches, SASL. */
 import { once } from 'node:events'
+import iothub from 'azure-iothub'
 import rhea from 'rhea'
 import type { EventContext, Message } from 'rhea'
 import { WebSocket } from 'ws'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import '../../bin/host-ports.mjs'
 import { parseConnectionString } from '../../contract/connection.ts'
 import { sharedAccessSignature } from '../../device-sim/device-credentials.ts'
 import { createAccessToken } from '../../local-cloud/security/shared-access.ts'
@@ -12,10 +14,12 @@ import type { AmqpClient } from '../support/amqp-client.ts'
 import { cloudForTests, onAzure } from '../support/cloud.ts'
 import type { CloudForTests } from '../support/cloud.ts'
 import { eventsOf } from '../support/events.ts'
+import { trust } from '../support/trust.ts'
 
 let cloud: CloudForTests
 beforeAll(async () => {
   cloud = await cloudForTests()
+  trust(cloud.ca)
 })
 afterAll(() => cloud.stop())
 
@@ -177,6 +181,33 @@ test('what was not settled when a connection broke comes again to the next', asy
   service.close()
   second.close()
 })
+
+test.each(['its link', 'its session', 'its connection'])(
+  'what is settled as the last thing before %s is closed is settled',
+  async (what) => {
+    const deviceId = `last-${what.slice(4)}`
+    await cloud.device(deviceId)
+    const service = iothub.Client.fromConnectionString(cloud.connection.iotHub)
+    await service.open()
+    await service.send(deviceId, 'the last')
+    await service.close()
+    const client = await connect()
+    await deviceOn(client, deviceId)
+    const session = client.connection.create_session()
+    session.open()
+    const receiver = session.open_receiver({ source: { address: `/devices/${deviceId}/messages/devicebound` }, autoaccept: false })
+    const [{ delivery }] = (await once(receiver, 'message')) as [EventContext]
+    const ended = { 'its link': receiver, 'its session': session, 'its connection': client.connection }[what]!
+    // In one write, as clients do that flush when they close.
+    const { socket } = client.connection
+    socket.cork()
+    delivery!.accept()
+    ended.close()
+    setImmediate(() => socket.uncork())
+    await expect.poll(async () => (await cloud.rest('GET', `/devices/${deviceId}`)).body).toMatchObject({ cloudToDeviceMessageCount: 0 })
+    client.close()
+  },
+)
 
 test.skipIf(onAzure)('links end with their token, and go on with a new one', async () => {
   const client = await connect()
