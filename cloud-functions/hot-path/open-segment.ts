@@ -63,27 +63,7 @@ function seriesOf(segment: Segment, signal: string): SegmentSeries {
   return series
 }
 
-/** An open segment is written for pages to see, with the state, and when it is full: often nothing was added in between. */
-const encoded = new WeakMap<Segment, { readonly parts: number; readonly bytes: Uint8Array }>()
-
-/** @returns bytes that are not the caller's to change */
 export function encodeSegment(segment: Segment): Uint8Array {
-  const parts = partsOf(segment)
-  const known = encoded.get(segment)
-  if (known?.parts === parts) return known.bytes
-  const bytes = encode(segment)
-  encoded.set(segment, { parts, bytes })
-  return bytes
-}
-
-/** A segment only grows: equal counts are equal content. */
-function partsOf({ readings, clock, series }: Segment): number {
-  let parts = readings + clock.length
-  for (const { filtered } of series.values()) parts += filtered.length
-  return parts
-}
-
-function encode(segment: Segment): Uint8Array {
   const writer = new ByteWriter()
   writer.uint(segment.openedMs)
   writer.text(segment.bootId)
