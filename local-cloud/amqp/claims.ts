@@ -34,8 +34,9 @@ type Grant = {
   readonly token: string
 }
 
-/** A client that puts more tokens than this loses its oldest. */
+/** A client that puts more tokens than this loses its oldest. A connection may carry a thousand devices, each with its own. */
 const grantsMax = 256
+const admittedMax = 1_000
 
 export class Claims {
   readonly #rules: ClaimRules
@@ -77,7 +78,7 @@ export class Claims {
     if (!admission.accepted) return refused(admission.reason)
     this.#admitted.set(nameOf(identity), admission)
     const [oldest] = this.#admitted.keys()
-    if (this.#admitted.size > grantsMax) this.#admitted.delete(oldest!)
+    if (this.#admitted.size > admittedMax) this.#admitted.delete(oldest!)
     return { statusCode: 200, description: 'OK' }
   }
 

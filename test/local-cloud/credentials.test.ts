@@ -111,6 +111,19 @@ describe('event hub claims', () => {
     expect(await held.put('servicebus.windows.net:sastoken', text)).toMatchObject({ statusCode: 401 })
     expect(held.cover('event-hubs', 'hub', 'listen')).toBe(false)
   })
+  test('a connection carries a thousand devices, each by a token of its own', async () => {
+    const held = new Claims({
+      policy: () => undefined,
+      admit: async ({ identity }) => ({ accepted: true, identity, modelId: undefined, expiresMs: nowMs + 60_000, authMethod: '' }),
+      refuseRegistration: () => 'nobody is provisioned here',
+      nowMs: () => nowMs,
+    })
+    const device = (n: number) => ({ deviceId: `dev-${n}`, moduleId: undefined })
+    for (let n = 0; n <= 1_000; n++)
+      await held.put('sastoken', createAccessToken(`hub/devices/dev-${n}`, Buffer.from('key'), nowMs + 60_000))
+    expect([0, 1, 999, 1_000, 1_001].map((n) => held.admitted(device(n)) !== undefined)).toEqual([false, true, true, true, false])
+  })
+
   test('a token of IoT Hub names its host alone, signed with what base64 makes of the key', async () => {
     const held = claims()
     const text = token('localhost:1', { keyBytes: Buffer.from(primaryKey, 'base64') })
