@@ -3,9 +3,14 @@ import type { PeerCertificate } from './security/peer-certificate.ts'
 
 export type Identity = { readonly deviceId: string; readonly moduleId: string | undefined }
 
-/** As the registry names identities: `device`, or `device/module`. */
+/** One name for a device or module: `device`, or `device/module`; a slash cannot stand in either id. */
 export function nameOf({ deviceId, moduleId }: { readonly deviceId: string; readonly moduleId?: string | undefined }): string {
   return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
+}
+
+/** Where a device or module is addressed, in topics, tokens and AMQP alike. */
+export function pathOfIdentity({ deviceId, moduleId }: Identity): string {
+  return moduleId === undefined ? `devices/${deviceId}` : `devices/${deviceId}/modules/${moduleId}`
 }
 
 /** What a message says beside its body. */

@@ -15,7 +15,7 @@ import type { ClaimRules } from './claims.ts'
 import { localAttach } from './link-attach.ts'
 import { whenLinkEnds } from './link-end.ts'
 import { sameId } from './message-values.ts'
-import { accepted } from './outgoing-link.ts'
+import { acceptanceWritten } from './outgoing-link.ts'
 import { PlainLogin, saslMechanisms } from './sasl.ts'
 import { writeWholeLists } from './whole-lists.ts'
 
@@ -253,7 +253,7 @@ export class AmqpServer {
   }
 
   async #answer(link: Receiver, request: Message, answer: { statusCode: number; description: string; body?: unknown }): Promise<void> {
-    await accepted()
+    await acceptanceWritten()
     const served = this.#served.get(link.connection)
     if (!served) return
     const ofService = [...served.responders].filter(({ sender, service }) => sender.is_open() && service === link.target.address)

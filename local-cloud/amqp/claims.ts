@@ -3,7 +3,7 @@
  * Hubs signs with the text of a key, IoT Hub with the bytes that the text stands for; which one it was says whose token it
  * is. A token without a policy is that of a device or module, and speaks for nobody else.
  */
-import { nameOf } from '../device-backend.ts'
+import { nameOf, pathOfIdentity } from '../device-backend.ts'
 import type { Admission, Credentials, Identity } from '../device-backend.ts'
 import { isSignedBy, parseAccessToken } from '../security/shared-access.ts'
 import type { AccessToken } from '../security/shared-access.ts'
@@ -130,7 +130,7 @@ export class Claims {
 
   /** A token of a policy that may speak for this device or module. */
   policyTokenFor(identity: Identity): { readonly token: string; readonly expiresMs: number } | undefined {
-    return this.#grantFor('iot-hub', addressOf(identity), ['device'])
+    return this.#grantFor('iot-hub', pathOfIdentity(identity), ['device'])
   }
 
   /** What a device that wants to be provisioned said of itself. */
@@ -146,10 +146,6 @@ export class Claims {
 
 function refused(description: string): TokenVerdict {
   return { statusCode: 401, description }
-}
-
-function addressOf({ deviceId, moduleId }: Identity): string {
-  return moduleId === undefined ? `devices/${deviceId}` : `devices/${deviceId}/modules/${moduleId}`
 }
 
 /** Whom a token is for: `{host}/devices/{device}[/modules/{module}]`. */

@@ -60,7 +60,7 @@ export class OutgoingLink {
 
   /** Answers a request, once the peer has been told that it was accepted: uamqp wants to hear of that first. */
   async answer(message: Message): Promise<Settlement> {
-    await accepted()
+    await acceptanceWritten()
     return this.send(message)
   }
 
@@ -75,6 +75,6 @@ export class OutgoingLink {
 }
 
 /** rhea writes what was accepted in one turn behind what was sent in it. */
-export function accepted(): Promise<void> {
+export function acceptanceWritten(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

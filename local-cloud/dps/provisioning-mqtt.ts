@@ -33,7 +33,7 @@ export function acceptProvisioning(socket: Duplex, service: ProvisioningService,
     const shown = { registrationId, token: packet.password?.toString() ?? '', certificate }
     try {
       if (packet.protocolVersion !== 4) throw new ProvisioningError(400, 400000, 'MQTT 3.1.1 only')
-      if (idScope !== service.idScope) throw new ProvisioningError(401, 401002, `the id scope '${idScope}' is not '${service.idScope}'`)
+      service.requireScope(idScope)
       if (packet.clientId !== registrationId) throw new ProvisioningError(401, 401002, 'the client id is not the registration id')
       service.authenticate(shown)
     } catch (error) {

@@ -1,7 +1,7 @@
 /** The device API of DPS over AMQP: a link to ask on and one for the answers, both at `{idScope}/registrations/{registrationId}`. */
 import type { Delivery, Message } from 'rhea'
 import rhea from 'rhea'
-import { failure, isFailure, pathOf } from '../amqp/amqp-node.ts'
+import { failure, pathOf } from '../amqp/amqp-node.ts'
 import type { AmqpFailure, AmqpNode } from '../amqp/amqp-node.ts'
 import type { AmqpPeer } from '../amqp/amqp-peer.ts'
 import { bodyOf, decoded, sameId, textOf } from '../amqp/message-values.ts'
@@ -26,45 +26,36 @@ export class ProvisioningNodes {
   /** @returns undefined when the address is none of the service's */
   find(address: string, peer: AmqpPeer): AmqpNode | undefined {
     const path = pathOf(address)
-    if (!registrationPath.test(path)) return undefined
+    const [, idScope, registrationId] = registrationPath.exec(path) ?? []
+    if (registrationId === undefined) return undefined
     const { login } = peer.claims
     const token = login?.username === path ? login.password : ''
+    const device = { registrationId, token, certificate: peer.certificate }
     return {
       openToPeer: (link) => {
         this.#answers.set(peer, new OutgoingLink(link))
         return undefined
       },
       openFromPeer: () => ({ messageBytesMax }),
-      // Who it is, is asked with every message: the official client does not get over a link that is refused.
-      receive: (_, message, delivery) => {
-        const attested = this.#attest(path, token, peer.certificate)
-        if (isFailure(attested)) return delivery.reject(attested)
-        this.#receive(attested, decoded(message), delivery, this.#answers.get(peer))
-      },
+      // Who it is, the service asks with every message: the official client does not get over a link that is refused.
+      receive: (_, message, delivery) => this.#receive(idScope, device, decoded(message), delivery, this.#answers.get(peer)),
     }
   }
 
   /** Why a device may not log in by this token. */
   refuse(path: string, token: string): string | undefined {
-    const attested = this.#attest(path, token, () => undefined)
-    return isFailure(attested) ? attested.description : undefined
-  }
-
-  #attest(path: string, token: string, certificate: Attested['certificate']): Attested | AmqpFailure {
     const [, idScope, registrationId = ''] = registrationPath.exec(path) ?? []
-    const attested = { registrationId, token, certificate }
     try {
-      if (idScope !== this.#service.idScope)
-        throw new ProvisioningError(401, 401002, `the id scope '${idScope}' is not '${this.#service.idScope}'`)
-      this.#service.authenticate(attested)
-      return attested
+      this.#service.requireScope(idScope)
+      this.#service.authenticate({ registrationId, token, certificate: () => undefined })
+      return undefined
     } catch (error) {
-      return failureOf(error)
+      return failureOf(error).description
     }
   }
 
-  #receive(device: Attested, message: Message, delivery: Delivery, answers: OutgoingLink | undefined): void {
-    this.#answer(device, message).then(
+  #receive(idScope: string | undefined, device: Attested, message: Message, delivery: Delivery, answers: OutgoingLink | undefined): void {
+    this.#answer(idScope, device, message).then(
       (body) => {
         delivery.accept()
         answers
@@ -84,7 +75,8 @@ export class ProvisioningNodes {
   }
 
   /** @throws ProvisioningError */
-  async #answer(device: Attested, message: Message): Promise<unknown> {
+  async #answer(idScope: string | undefined, device: Attested, message: Message): Promise<unknown> {
+    this.#service.requireScope(idScope)
     const properties: Readonly<Record<string, unknown>> = message.application_properties ?? {}
     switch (properties[operationType]) {
       case 'iotdps-register':

@@ -90,6 +90,11 @@ export class ProvisioningService {
     return this.#options.idScope
   }
 
+  /** @throws ProvisioningError for devices of another service */
+  requireScope(idScope: string | undefined): void {
+    if (idScope !== this.idScope) throw new ProvisioningError(401, 401002, `the id scope '${idScope}' is not '${this.idScope}'`)
+  }
+
   get hubHost(): string {
     return this.#options.hubHost()
   }

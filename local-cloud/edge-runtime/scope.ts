@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { KnownIdentity } from '../iot-hub/device-credentials.ts'
+import { nameOf } from '../device-backend.ts'
 import type { Identity } from '../device-backend.ts'
 import { DocumentStore } from '../log/document-store.ts'
 import { createAccessToken } from '../security/shared-access.ts'
@@ -44,12 +45,12 @@ export class EdgeScope {
     return new EdgeScope(edge, await DocumentStore.open(join(directory, 'scope.ndjson'), (value) => ScopeIdentity.parse(value)))
   }
 
-  get({ deviceId, moduleId }: Identity): ScopeIdentity | undefined {
-    return this.#known.get(keyOf(deviceId, moduleId))
+  get(identity: Identity): ScopeIdentity | undefined {
+    return this.#known.get(nameOf(identity))
   }
 
   module(moduleId: string): ScopeIdentity | undefined {
-    return this.#known.get(keyOf(this.#edge.deviceId, moduleId))
+    return this.#known.get(nameOf({ deviceId: this.#edge.deviceId, moduleId }))
   }
 
   /**
@@ -85,9 +86,7 @@ export class EdgeScope {
     if (!hub) throw new Error(`'${deviceId}' has no module $edgeHub: it is not registered as an edge device`)
     const path = `/devices/${encodeURIComponent(deviceId)}/modules/$edgeHub/devicesAndModulesInTargetDeviceScope`
     const scope = ScopeResult.parse(await this.#call('POST', path, `devices/${deviceId}/modules/$edgeHub`, keyOfIdentity(hub)))
-    const identities = new Map(
-      [...scope.devices, ...scope.modules].map((identity) => [keyOf(identity.deviceId, identity.moduleId), identity]),
-    )
+    const identities = new Map([...scope.devices, ...scope.modules].map((identity) => [nameOf(identity), identity]))
     const gone = [...this.#known.entries()].map(([key]) => key).filter((key) => !identities.has(key))
     await Promise.all([
       ...gone.map((key) => this.#known.delete(key)),
@@ -117,7 +116,8 @@ export class EdgeScope {
 /** Key of an identity that signs in by tokens. @throws when it does not */
 export function keyOfIdentity({ deviceId, moduleId, authentication }: ScopeIdentity): string {
   const key = authentication.symmetricKey.primaryKey
-  if (!key) throw new Error(`'${keyOf(deviceId, moduleId)}' has no key: a gateway can speak only for identities that sign in by tokens`)
+  if (!key)
+    throw new Error(`'${nameOf({ deviceId, moduleId })}' has no key: a gateway can speak only for identities that sign in by tokens`)
   return key
 }
 
@@ -135,8 +135,4 @@ export function credentialsOf({ status, authentication: { type, symmetricKey, x5
     }
   if (type === 'certificateAuthority') return { status, authentication: { type } }
   return { status, authentication: { type, primaryKey: text(symmetricKey.primaryKey), secondaryKey: text(symmetricKey.secondaryKey) } }
-}
-
-function keyOf(deviceId: string, moduleId: string | undefined): string {
-  return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
 }

@@ -5,6 +5,7 @@
 import mqtt from 'mqtt'
 import type { MqttClient } from 'mqtt'
 import { z } from 'zod'
+import { nameOf, pathOfIdentity } from '../device-backend.ts'
 import type { MessageToClient, TwinResponse } from '../device-backend.ts'
 import { formatPropertyBag, parsePropertyBag } from '../mqtt/property-bag.ts'
 import { mergePatch, patchBetween } from '../iot-hub/json-merge-patch.ts'
@@ -40,10 +41,9 @@ export class UpstreamLink {
 
   constructor(hubHost: string, identity: UpstreamIdentity, onError: (error: Error) => void) {
     this.#identity = identity
-    const { deviceId, moduleId } = identity
-    const name = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
+    const name = nameOf(identity)
     const [host, port = '8883'] = hubHost.split(':')
-    const resource = `${hubHost}/devices/${deviceId}${moduleId === undefined ? '' : `/modules/${moduleId}`}`
+    const resource = `${hubHost}/${pathOfIdentity(identity)}`
     const password = () => createAccessToken(resource, Buffer.from(identity.key, 'base64'), Date.now() + tokenMs)
     this.#client = mqtt.connect({
       protocol: 'mqtts',
@@ -79,12 +79,10 @@ export class UpstreamLink {
 
   /** Resolves when the hub has acknowledged. */
   async send(message: EdgeMessage): Promise<void> {
-    const { deviceId, moduleId } = this.#identity
     // The output's name steers routes at the edge; upstream it means nothing.
     const system = new Map(message.system.filter(([name]) => name !== 'on'))
     const bag = formatPropertyBag({ system, application: message.application })
-    const path = moduleId === undefined ? `devices/${deviceId}` : `devices/${deviceId}/modules/${moduleId}`
-    await this.#client.publishAsync(`${path}/messages/events/${bag}`, Buffer.from(message.body), { qos: 1 })
+    await this.#client.publishAsync(`${pathOfIdentity(this.#identity)}/messages/events/${bag}`, Buffer.from(message.body), { qos: 1 })
   }
 
   async twinRequest(topic: (requestId: string) => string, body: Buffer): Promise<TwinResponse> {

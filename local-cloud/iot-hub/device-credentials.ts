@@ -1,6 +1,6 @@
 /** Who may connect: a shared access token or a client certificate of a device or module, checked as IoT Hub does. */
 import type { X509Certificate } from 'node:crypto'
-import { nameOf } from '../device-backend.ts'
+import { nameOf, pathOfIdentity } from '../device-backend.ts'
 import type { Admission, Credentials, Identity } from '../device-backend.ts'
 import type { PeerCertificate } from '../security/peer-certificate.ts'
 import { covers, isSignedBy, parseAccessToken } from '../security/shared-access.ts'
@@ -37,7 +37,7 @@ export function proveByToken(identity: Identity, text: string, rules: Credential
   if (!token) return refuse('the password is not a shared access signature')
   if (token.expiresMs <= rules.nowMs()) return refuse(`the token expired ${new Date(token.expiresMs).toISOString()}`)
   const [host = ''] = token.resource.split('/')
-  const audience = `${host}/devices/${identity.deviceId}${identity.moduleId === undefined ? '' : `/modules/${identity.moduleId}`}`
+  const audience = `${host}/${pathOfIdentity(identity)}`
   if (host === '' || !covers(token, audience)) return refuse(`the token is for '${token.resource}', not for '${audience}'`)
   if (token.keyName !== undefined) {
     const key = rules.policyKey(token.keyName)

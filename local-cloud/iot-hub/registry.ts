@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { nameOf } from '../device-backend.ts'
 import { DocumentStore } from '../log/document-store.ts'
 import { newKey } from '../security/shared-access.ts'
 import { newTwin, Twin } from './twin.ts'
@@ -67,7 +68,7 @@ export class Registry {
   }
 
   get(deviceId: string, moduleId?: string): StoredIdentity | undefined {
-    return this.#identities.get(key(deviceId, moduleId))
+    return this.#identities.get(nameOf({ deviceId, moduleId }))
   }
 
   *devices(): Generator<StoredIdentity> {
@@ -111,7 +112,7 @@ export class Registry {
       twin: existing?.twin ?? newTwin(newEtag()),
     }
     if (moduleId !== undefined) this.#noteModule(deviceId, moduleId)
-    await this.#identities.set(key(deviceId, moduleId), identity)
+    await this.#identities.set(nameOf({ deviceId, moduleId }), identity)
     if (isEdge && moduleId === undefined) {
       // The service gives every edge device these two.
       for (const system of ['$edgeAgent', '$edgeHub'])
@@ -122,12 +123,12 @@ export class Registry {
 
   async delete(deviceId: string, moduleId?: string): Promise<void> {
     if (moduleId === undefined) {
-      for (const module of [...this.modules(deviceId)]) await this.#identities.delete(key(deviceId, module.moduleId))
+      for (const module of [...this.modules(deviceId)]) await this.#identities.delete(nameOf(module))
       this.#modulesOf.delete(deviceId)
     } else {
       this.#modulesOf.get(deviceId)?.delete(moduleId)
     }
-    await this.#identities.delete(key(deviceId, moduleId))
+    await this.#identities.delete(nameOf({ deviceId, moduleId }))
   }
 
   /** Changes a twin in place. Resolves when it is durable. */
@@ -142,7 +143,7 @@ export class Registry {
   }
 
   async #replace(identity: StoredIdentity): Promise<StoredIdentity> {
-    await this.#identities.set(key(identity.deviceId, identity.moduleId), identity)
+    await this.#identities.set(nameOf(identity), identity)
     return identity
   }
 
@@ -166,11 +167,6 @@ function authenticationOf(wanted: Authentication | undefined, existing: Authenti
     primaryKey: chosen.primaryKey || kept?.primaryKey || newKey(),
     secondaryKey: chosen.secondaryKey || kept?.secondaryKey || newKey(),
   }
-}
-
-/** One name for a device or module; a slash cannot stand in either id. */
-export function key(deviceId: string, moduleId: string | undefined): string {
-  return moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`
 }
 
 /** An identity, also as it is stored. */
