@@ -1,6 +1,7 @@
 /** What every sub-command is, and how its options are read: all mistakes reported together, exit code 2. */
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
+import { errorText } from '../contract/error-text.ts'
 
 export type Command = {
   readonly summary: string
@@ -22,7 +23,7 @@ export function parseOptions<Schema extends z.ZodType>(args: readonly string[], 
   try {
     parsed = parseArgs({ args: [...args], options: spec, allowPositionals: true, strict: true })
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    throw new UsageError(errorText(error))
   }
   const result = schema.safeParse({ ...parsed.values, positionals: parsed.positionals })
   if (!result.success)

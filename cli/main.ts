@@ -1,5 +1,6 @@
 /** The `millwright` command line. Exit codes: 0 fine, 1 failed, 2 wrong use. */
 import 'zod/compile'
+import { errorText } from '../contract/error-text.ts'
 import { MalformedConnectionStringError } from '../contract/connection.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
@@ -71,7 +72,7 @@ async function main(args: readonly string[]): Promise<number> {
       process.stderr.write(`millwright ${name}: ${error.message}\n\n${command.help}`)
       return 2
     }
-    process.stderr.write(`millwright ${name}: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.stderr.write(`millwright ${name}: ${errorText(error)}\n`)
     if (process.env.MILLWRIGHT_DEBUG) process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`)
     return 1
   }

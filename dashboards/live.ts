@@ -1,5 +1,6 @@
 /** Data that keeps itself fresh: polled with ETags, so that nothing new costs next to nothing. Says how old it is. */
 import { useEffect, useState } from 'preact/hooks'
+import { errorText } from '../contract/error-text.ts'
 
 export type Live<T> = {
   readonly data: T | undefined
@@ -42,7 +43,7 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
       } catch (error) {
         if (stopping.signal.aborted) return
         pauseMs = retryMs
-        setLive((known) => ({ ...known, problem: error instanceof Error ? error.message : String(error), path }))
+        setLive((known) => ({ ...known, problem: errorText(error), path }))
       }
       timer = setTimeout(() => void poll(), pauseMs)
     }

@@ -3,6 +3,7 @@ import { createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+import { errorText } from '../contract/error-text.ts'
 import { parseDeviceConnectionString } from './device-credentials.ts'
 import { AgentConfig } from './sensors/agent-config.ts'
 
@@ -16,7 +17,7 @@ const common = {
       try {
         return readFileSync(file, 'utf8')
       } catch (error) {
-        context.issues.push({ code: 'custom', input: file, message: error instanceof Error ? error.message : String(error) })
+        context.issues.push({ code: 'custom', input: file, message: errorText(error) })
         return z.NEVER
       }
     }),
@@ -47,7 +48,7 @@ const common = {
         if (key.asymmetricKeyType === 'ed25519') return key
         context.issues.push({ code: 'custom', input: file, message: `must be an Ed25519 key, not ${key.asymmetricKeyType}` })
       } catch (error) {
-        context.issues.push({ code: 'custom', input: file, message: error instanceof Error ? error.message : String(error) })
+        context.issues.push({ code: 'custom', input: file, message: errorText(error) })
       }
       return z.NEVER
     }),
@@ -63,7 +64,7 @@ const ConnectionString = z.string().transform((text, context) => {
     context.issues.push({
       code: 'custom',
       input: '(not shown: it holds a key)',
-      message: error instanceof Error ? error.message : String(error),
+      message: errorText(error),
     })
     return z.NEVER
   }

@@ -1,6 +1,7 @@
 /** Registers devices with a hub over its documented REST API, so that a simulator can start against an empty one. */
 import https from 'node:https'
 import { z } from 'zod'
+import { errorText } from '../contract/error-text.ts'
 import { parseConnectionString } from '../contract/connection.ts'
 import { sharedAccessSignature } from './device-credentials.ts'
 import { httpsRequest } from './https-request.ts'
@@ -101,11 +102,7 @@ export class HubRegistry {
         agent: this.#agent,
       })
     } catch (error) {
-      throw new HubRegistryError(
-        `the hub '${this.hubHost}' cannot be reached: ${error instanceof Error ? error.message : String(error)}`,
-        503,
-        { cause: error },
-      )
+      throw new HubRegistryError(`the hub '${this.hubHost}' cannot be reached: ${errorText(error)}`, 503, { cause: error })
     }
     const { status, text } = response
     if (status === absentStatus) return undefined

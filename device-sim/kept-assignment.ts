@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { writeWhole } from './write-whole.ts'
+import { writeWhole } from '../journal/durable-file.ts'
 
 const Stored = z.object({
   endpoint: z.string(),

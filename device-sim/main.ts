@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   })
   const deviceId = deviceIdOf(settings)
   const computer = new ThisComputer('/sys', config)
-  const first = await computer.read(Date.now())
+  const first = await computer.readAll(Date.now)
   log('started', { device: deviceId, version: __MILLWRIGHT_VERSION__, signals: Object.keys(first) })
   // Started by a supervisor: it waits for this.
   process.send?.({ kind: 'ready', details: { device: deviceId } })

@@ -6,7 +6,7 @@ import { randomBytes, webcrypto } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type * as Peculiar from '@peculiar/x509'
-import { writeWhole } from './write-whole.ts'
+import { writeWhole } from '../journal/durable-file.ts'
 
 export type OwnCertificate = {
   /** PEM. */

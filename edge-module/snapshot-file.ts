@@ -2,11 +2,11 @@
  * What the module knows at one position of its journal. After a crash the journal is folded again from there: the same
  * state, and batches that say the same, of which the cloud recognises what it has.
  */
-import { closeSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { z } from 'zod'
 import { ByteReader, ByteWriter } from '../contract/telemetry/varint.ts'
+import { writeWhole } from '../journal/durable-file.ts'
 import { Configuration } from './configuration.ts'
 
 const version = 1
@@ -46,17 +46,11 @@ export function readSnapshot(path: string): Snapshot | undefined {
   return { ...header.data, state: reader.take(reader.remaining) }
 }
 
-/** Written beside the old one and renamed: a crash leaves one or the other. */
 export function writeSnapshot(path: string, { position, configuration, state }: Snapshot): void {
   const writer = new ByteWriter()
   writer.uint(version)
   writer.text(JSON.stringify({ position, configuration } satisfies z.infer<typeof Header>))
   writer.raw(state)
   writer.uint32(crc32(writer.finish()))
-  mkdirSync(dirname(path), { recursive: true })
-  const descriptor = openSync(`${path}.new`, 'w')
-  writeSync(descriptor, writer.finish())
-  fdatasyncSync(descriptor)
-  closeSync(descriptor)
-  renameSync(`${path}.new`, path)
+  writeWhole(path, writer.finish())
 }

@@ -1,16 +1,17 @@
 /**
  * Messages on disk between two processes: what is appended is committed together with all that came meanwhile, by one
- * write that returns when the disk has it (O_DSYNC), and only then acknowledged. Positions rise for ever; space comes
+ * write that returns when the disk has it, and only then acknowledged. Positions rise for ever; space comes
  * back a file at a time.
  *
  *     entry = length:u32 crc:u32 header-length:u32 header(JSON) body
  */
-import { closeSync, constants, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, truncateSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, truncateSync, unlinkSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { z } from 'zod'
+import { durableFlag, syncFolder, written } from './durable-file.ts'
 
 /** `position` is where the next entry begins. */
 export type JournalEntry<Header> = { readonly header: Header; readonly body: Uint8Array; readonly position: number }
@@ -142,13 +143,13 @@ export class Journal<Header> {
       file = this.#fileAt(file.start + file.bytes)
       this.#files.push(file)
     }
-    const taken = this.#pending.length
-    const bytes = taken === 1 ? this.#pending[0]! : Buffer.concat(this.#pending)
+    const entries = this.#pending.length
+    const bytes = entries === 1 ? this.#pending[0]! : Buffer.concat(this.#pending)
     try {
-      this.#handle ??= await open(file.path, constants.O_WRONLY | constants.O_CREAT | constants.O_DSYNC)
-      let written = 0
-      while (written < bytes.length)
-        written += (await this.#handle.write(bytes, written, bytes.length - written, file.bytes + written)).bytesWritten
+      this.#handle ??= await open(file.path, constants.O_WRONLY | constants.O_CREAT | durableFlag)
+      let taken = 0
+      while (taken < bytes.length) taken += (await this.#handle.write(bytes, taken, bytes.length - taken, file.bytes + taken)).bytesWritten
+      await written(this.#handle)
     } catch (error) {
       // What was written of it is cut off by the next write, or by the check at the next start.
       await this.#handle?.close().catch(() => {})
@@ -157,7 +158,7 @@ export class Journal<Header> {
     }
     file.bytes += bytes.length
     this.#pendingBytes -= bytes.length
-    this.#pending.splice(0, taken)
+    this.#pending.splice(0, entries)
   }
 
   /** Entries on disk from a position on, oldest first. */
@@ -191,9 +192,7 @@ export class Journal<Header> {
     const path = join(directory, `${String(start).padStart(16, '0')}.journal`)
     closeSync(openSync(path, 'a'))
     // The name must outlive a loss of power, too.
-    const folder = openSync(directory, 'r')
-    fsyncSync(folder)
-    closeSync(folder)
+    syncFolder(directory)
     return { start, path, bytes: 0 }
   }
 

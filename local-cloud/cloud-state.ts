@@ -1,8 +1,9 @@
 /** What a cloud must remember to be the same one after a restart: its keys, its ports, when it was made. */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
+import { writeWhole } from '../journal/durable-file.ts'
 import { newKey } from './security/shared-access.ts'
 
 const Keys = z.object({
@@ -38,16 +39,10 @@ export async function readCloudState(directory: string): Promise<CloudState> {
     createdMs: Date.now(),
     ports: { tls: 0, amqp: 0, blob: 0, queue: 0, table: 0 },
   }
-  await writeCloudState(directory, fresh)
+  writeCloudState(directory, fresh)
   return fresh
 }
 
-export function writeCloudState(directory: string, state: CloudState): Promise<void> {
-  return writeAtomically(join(directory, 'cloud.json'), JSON.stringify(state, null, 2))
-}
-
-/** Readable by its owner alone: it holds keys. On the disk before it has its name: a loss of power leaves this one or the one before. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600, flush: true })
-  await rename(`${path}.new`, path)
+export function writeCloudState(directory: string, state: CloudState): void {
+  writeWhole(join(directory, 'cloud.json'), JSON.stringify(state, null, 2))
 }

@@ -5,13 +5,14 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Connection } from '../contract/connection.ts'
+import { writeWhole } from '../journal/durable-file.ts'
 import { failure } from './amqp/amqp-node.ts'
 import { AmqpServer } from './amqp/amqp-server.ts'
 import { DeviceNodes } from './amqp/devices/device-nodes.ts'
 import type { AmqpPolicy } from './amqp/claims.ts'
 import { ClosingStack } from './closing-stack.ts'
 import { CloudSettings } from './cloud-settings.ts'
-import { readCloudState, writeAtomically, writeCloudState } from './cloud-state.ts'
+import { readCloudState, writeCloudState } from './cloud-state.ts'
 import type { CloudState } from './cloud-state.ts'
 import { Doors } from './doors.ts'
 import { EnrollmentGroup, stamped } from './dps/enrollments.ts'
@@ -214,10 +215,10 @@ async function start(options: LocalCloudOptions, opened: ClosingStack): Promise<
   const cleaning = setInterval(() => cloudToDevice.expire(), cleanEveryMs)
   opened.defer(async () => clearInterval(cleaning))
 
-  await writeCloudState(directory, { ...saved, ports: { ...doors.ports, ...storage.ports } })
+  writeCloudState(directory, { ...saved, ports: { ...doors.ports, ...storage.ports } })
   const connection = connectionOf(saved, { hubHost: hubHost(), amqpPort: doors.ports.amqp, storage, certificate })
   const connectionFile = join(directory, 'connection.json')
-  await writeAtomically(connectionFile, `${JSON.stringify(connection, null, 2)}\n`)
+  writeWhole(connectionFile, `${JSON.stringify(connection, null, 2)}\n`)
   const failed = new Promise<string>((resolveFailed) =>
     storage.process.once('exit', (code, signal) => resolveFailed(`storage (Azurite) ended with ${signal ?? `code ${code}`}`)),
   )

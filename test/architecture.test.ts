@@ -14,7 +14,7 @@ const allowedParts: Record<string, readonly string[]> = {
   'edge-module': ['contract', 'detection', 'journal'],
   'cloud-functions': ['contract', 'detection'],
   dashboards: ['contract', 'detection'],
-  'local-cloud': ['contract', 'detection'],
+  'local-cloud': ['contract', 'detection', 'journal'],
   cli: ['contract', 'detection', 'journal', 'device-sim', 'edge-module', 'cloud-functions', 'dashboards', 'local-cloud'],
 }
 

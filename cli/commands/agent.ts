@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import type { Connection } from '../../contract/connection.ts'
 import { RecordingWriter } from '../../device-sim/agents/recording.ts'
 import { runSdkAgent } from '../../device-sim/agents/sdk-agent.ts'
@@ -81,7 +82,7 @@ disk, and is sent when it can be.
     const config = await readConfig(options.config)
     const computer = new ThisComputer('/sys', config)
     if (options.once) {
-      const values = await computer.read(Date.now())
+      const values = await computer.readAll(Date.now)
       if (options.json) printJson(values)
       else for (const [signalName, value] of Object.entries(values)) process.stdout.write(`${signalName.padEnd(24)} ${value}\n`)
       return 0
@@ -92,7 +93,7 @@ disk, and is sent when it can be.
     const credentials = await credentialsFor(deviceId, connection, ca, options.dps)
     const directory = options.data ?? join(dirname(targetFile), 'agent', deviceId)
     await mkdir(directory, { recursive: true })
-    const first = await computer.read(Date.now())
+    const first = await computer.readAll(Date.now)
     const recording = options.record === undefined ? undefined : new RecordingWriter(options.record, Object.keys(first))
     process.stdout.write(options.json ? '' : `${deviceId} publishes every ${options.every} ms, Ctrl-C ends it\n`)
     const counts = await runSdkAgent({
@@ -118,7 +119,7 @@ async function readConfig(file: string | undefined): Promise<AgentConfig> {
   try {
     return AgentConfig.parse(file === undefined ? {} : JSON.parse(await readFile(file, 'utf8')))
   } catch (error) {
-    const reason = error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : String(error)
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : errorText(error)
     throw new UsageError(`the configuration '${file}' cannot be used:\n${reason}`)
   }
 }

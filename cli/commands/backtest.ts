@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { Backtester } from '../../detection/backtest.ts'
 import type { BacktestAlert } from '../../detection/backtest.ts'
 import { ProposedChange } from '../../detection/configuration.ts'
@@ -75,7 +76,7 @@ function readChange(file: string): ProposedChange {
   try {
     content = JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    throw new UsageError(`'${file}' is not JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw new UsageError(`'${file}' is not JSON: ${errorText(error)}`)
   }
   const result = ProposedChange.safeParse(content)
   if (!result.success) throw new UsageError(`'${file}' is no configuration:\n${z.prettifyError(result.error)}`)

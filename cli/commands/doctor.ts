@@ -3,6 +3,7 @@ import https from 'node:https'
 import net from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { whyNotReadable } from '../../cloud-functions/hot-path/log-consumer.ts'
 import { MalformedConnectionStringError, parseConnectionString } from '../../contract/connection.ts'
 import { consumerGroups } from '../../local-cloud/local-cloud.ts'
@@ -144,7 +145,7 @@ async function checkDeployment(): Promise<Finding[]> {
     const { resourceManager } = await import('../doctor/resource-manager.ts')
     return await checkAzure(resourceManager(process.env.AZURE_RESOURCE_MANAGER_ENDPOINT), environment)
   } catch (error) {
-    const detail = error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : String(error)
+    const detail = error instanceof z.ZodError ? z.prettifyError(error) : errorText(error)
     return [{ check: 'azure', ok: false, detail }]
   }
 }
@@ -156,7 +157,7 @@ async function checkConnection(file: string | undefined): Promise<Finding[]> {
   } catch (error) {
     // Before the first start there is none, and nothing is wrong with that.
     if (file === undefined) return [{ check: 'connection', ok: true, detail: 'no cloud has been started here yet' }]
-    return [{ check: 'connection', ok: false, detail: error instanceof Error ? error.message : String(error) }]
+    return [{ check: 'connection', ok: false, detail: errorText(error) }]
   }
   const { iotHub, eventHub, storage } = target.connection
   const strings = [

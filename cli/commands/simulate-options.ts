@@ -1,6 +1,7 @@
 /** Options of `millwright simulate`, and the plant that they and a fleet file plan together. */
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { physicalFaultKinds, randomFaults, sensorFaultKinds } from '../../device-sim/faults/fault.ts'
 import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { FleetFile, machinesOf } from '../../device-sim/fleet-file.ts'
@@ -114,7 +115,7 @@ async function readFleetFile(path: string): Promise<FleetFile> {
   try {
     value = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    throw new UsageError(`the fleet file '${path}' cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    throw new UsageError(`the fleet file '${path}' cannot be read: ${errorText(error)}`)
   }
   const result = FleetFile.safeParse(value)
   if (!result.success) throw new UsageError(`the fleet file '${path}' is wrong:\n${z.prettifyError(result.error)}`)

@@ -1,5 +1,6 @@
 /** Azure Resource Manager, asked as whoever is signed in by `az login` or `azd auth login`. */
 import { AzureCliCredential, AzureDeveloperCliCredential, ChainedTokenCredential, EnvironmentCredential } from '@azure/identity'
+import { errorText } from '../../contract/error-text.ts'
 import type { ResourceManager } from './azure-checks.ts'
 
 const timeoutMs = 20_000
@@ -14,14 +15,14 @@ export function resourceManager(endpoint = 'https://management.azure.com'): Reso
   const credential = new ChainedTokenCredential(new EnvironmentCredential(), new AzureCliCredential(), new AzureDeveloperCliCredential())
   return async (path, apiVersion) => {
     const signedIn = await credential.getToken('https://management.azure.com/.default').catch((error: unknown) => {
-      const [first = ''] = (error instanceof Error ? error.message : String(error)).split('\n')
+      const [first = ''] = errorText(error).split('\n')
       throw new ResourceManagerError(`nobody is signed in: az login, or azd auth login (${first.trim()})`, { cause: error })
     })
     const response = await fetch(`${endpoint}${path}?api-version=${apiVersion}`, {
       headers: { authorization: `Bearer ${signedIn.token}` },
       signal: AbortSignal.timeout(timeoutMs),
     }).catch((error: unknown) => {
-      throw new ResourceManagerError(`'${endpoint}' cannot be reached: ${error instanceof Error ? error.message : String(error)}`, {
+      throw new ResourceManagerError(`'${endpoint}' cannot be reached: ${errorText(error)}`, {
         cause: error,
       })
     })

@@ -1,6 +1,7 @@
 /** A part of the product in a process of its own: started, waited for, started again when it ends, stopped in time. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { endProcess } from '../../local-cloud/end-process.ts'
 import { LogFile } from './log-file.ts'
 import { ReadyMessage } from './ready.ts'
 
@@ -110,17 +111,7 @@ export class SupervisedProcess {
   async stop(): Promise<void> {
     this.#isStopping = true
     clearTimeout(this.#restart)
-    const child = this.#child
-    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => child.kill('SIGKILL'), limits.stopMs)
-        child.once('exit', () => {
-          clearTimeout(timer)
-          resolve()
-        })
-        child.kill('SIGTERM')
-      })
-    }
+    if (this.#child) await endProcess(this.#child, limits.stopMs)
     await new Promise((resolve) => this.#log.end(resolve))
   }
 }

@@ -1,5 +1,6 @@
 /** Sends what is due: one attempt each, the messages of an alert in their order, the next attempt after a growing pause. */
 import { createHash } from 'node:crypto'
+import { errorText } from '../../contract/error-text.ts'
 import type { Alert } from '../../contract/alert.ts'
 import { byPriority } from '../../contract/priorities.ts'
 import { appendEvent, listAlerts, readAlert } from '../store/alert-store.ts'
@@ -76,7 +77,7 @@ function failed(error: unknown, attempts: number, nowMs: number, random: number)
   return {
     status: isOver ? ('given-up' as const) : ('waiting' as const),
     attempts,
-    lastError: (error instanceof Error ? error.message : String(error)).slice(0, 500),
+    lastError: errorText(error).slice(0, 500),
     nextAttemptMs: Math.round(nowMs + pauseMs),
   }
 }

@@ -1,6 +1,7 @@
 /** The IoT Hub's service side by REST, for what the app needs of it: a twin to show, a device's message to send again. */
 import { createHmac } from 'node:crypto'
 import { parseConnectionString } from '../../contract/connection.ts'
+import { errorText } from '../../contract/error-text.ts'
 import type { HubConnection } from '../azure-connections.ts'
 
 export type HubRest = {
@@ -25,6 +26,8 @@ export function openHubRest(connection: HubConnection, nowMs: () => number): Hub
       ...init,
       headers: { ...init.headers, authorization: await authorization() },
       signal: AbortSignal.timeout(timeoutMs),
+    }).catch((error: unknown) => {
+      throw new Error(`the hub '${host}' cannot be reached: ${errorText(error)}`, { cause: error })
     })
   return {
     async twin(deviceId) {

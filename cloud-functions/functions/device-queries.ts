@@ -1,6 +1,7 @@
 /** GET devices, devices/{id}, devices/{id}/readings, devices/{id}/explain, devices/{id}/twin, health, ledger. */
 import { z } from 'zod'
 import { DeviceList, DeviceView, Health, LedgerView, ReadingsView, SilenceExplanation } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { addLedgers } from '../../contract/ledger.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { endpoint } from '../api/endpoint.ts'
@@ -138,7 +139,9 @@ endpoint({
   handle: async ({ params }) => {
     const hub = appHub()
     if (!hub) throw new Problem(501, 'Not set up', 'twins are shown where IOT_HUB_CONNECTION is set')
-    const twin = await hub.twin(params.id ?? '')
+    const twin = await hub.twin(params.id ?? '').catch((error: unknown) => {
+      throw new Problem(502, 'No answer', `${errorText(error)}; try again`)
+    })
     if (!twin) throw new Problem(404, 'No such device', `the hub knows no '${params.id}'`)
     return twin
   },

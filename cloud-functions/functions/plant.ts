@@ -1,5 +1,6 @@
 /** The plant as a whole: where machines stand, and the messages that were set aside. */
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { DeadLetterDetail, DeadLetterList, PartitionList } from '../../contract/api.ts'
 import type { DeadLetterView } from '../../contract/api.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
@@ -148,7 +149,7 @@ endpoint({
       await hub.sendAsDevice(row.deviceId, content, body.contentType ?? (row.contentType === '' ? 'application/json' : row.contentType))
     } catch (error) {
       await markReplayed(await appTables(), { ...letter, row: { ...row, etag } }, undefined)
-      throw new Problem(502, 'Not sent', error instanceof Error ? error.message : String(error))
+      throw new Problem(502, 'Not sent', errorText(error))
     }
     return letterView({ ...letter, row: { ...row, replayedMs: nowMs } })
   },

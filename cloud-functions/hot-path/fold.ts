@@ -2,6 +2,7 @@
  * The hot path's core: folds one message of a partition into the states of its devices and says what follows from it.
  * Pure: the same messages give the same states and effects, whatever the batches they arrived in.
  */
+import { errorText } from '../../contract/error-text.ts'
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
 import type { DeviceModel } from '../../contract/device-model.ts'
@@ -90,7 +91,7 @@ export function foldMessage(partition: PartitionState, message: LoggedMessage, c
   } catch (error) {
     const isMalformed = error instanceof MalformedTelemetryError
     const reason = isMalformed ? error.reason : 'processing-failed'
-    setAside(effects, message, message.deviceId ?? unknownDeviceId, reason, error instanceof Error ? error.message : String(error))
+    setAside(effects, message, message.deviceId ?? unknownDeviceId, reason, errorText(error))
     bookUndecoded(partition, message, effects)
   }
 }

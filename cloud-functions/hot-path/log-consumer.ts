@@ -1,5 +1,6 @@
 import { EventHubConsumerClient } from '@azure/event-hubs'
 import type { RetryOptions } from '@azure/event-hubs'
+import { errorText } from '../../contract/error-text.ts'
 import type { EventHubsConnection } from '../azure-connections.ts'
 
 export type LogOptions = { readonly connection: EventHubsConnection; readonly eventHubName: string; readonly consumerGroup: string }
@@ -32,7 +33,7 @@ export async function whyNotReadable(options: LogOptions, withinMs: number): Pro
       }
     })
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return errorText(error)
   } finally {
     await client.close().catch(() => {})
   }

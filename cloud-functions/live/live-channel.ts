@@ -1,5 +1,6 @@
 /** Tells open pages at once, by Azure Web PubSub. What cannot be told is not lost: pages ask again. */
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
+import { errorText } from '../../contract/error-text.ts'
 import { liveGroups, liveHub } from '../../contract/api.ts'
 import type { AlertItem, LiveDevice, LiveMessage } from '../../contract/api.ts'
 import type { PubSubConnection } from '../azure-connections.ts'
@@ -33,7 +34,7 @@ export function openLiveChannel(connection: PubSubConnection, warn: (text: strin
   let known = { askedMs: 0, isThere: false }
   const worked = () => (isFailing = false)
   const failed = (error: unknown) => {
-    if (!isFailing) warn(`open pages cannot be told, they will ask: ${error instanceof Error ? error.message : String(error)}`)
+    if (!isFailing) warn(`open pages cannot be told, they will ask: ${errorText(error)}`)
     isFailing = true
   }
   const publish = (message: LiveMessage) => {

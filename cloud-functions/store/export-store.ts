@@ -1,6 +1,7 @@
 /** Exports: asked for, worked on, finished; one row each, and a file. */
 import type { ContainerClient } from '@azure/storage-blob'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { TooManyRowsError, writeRows } from './files.ts'
 import { storedReadings } from './reading-rows.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
@@ -81,7 +82,7 @@ export async function runExport(
   } catch (error) {
     // Too many would be too many again.
     if (!isLastAttempt && !(error instanceof TooManyRowsError)) throw error
-    return { ...job, status: 'failed', problem: error instanceof Error ? error.message : String(error) }
+    return { ...job, status: 'failed', problem: errorText(error) }
   }
 }
 

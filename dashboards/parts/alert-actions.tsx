@@ -1,5 +1,6 @@
 /** What can be done to alerts, one or many: a dialog where something must be said, and what came of it. */
 import { useState } from 'preact/hooks'
+import { errorText } from '../../contract/error-text.ts'
 import type { AlertItem } from '../../contract/api.ts'
 import { post } from '../live.ts'
 import { t } from '../texts/texts.ts'
@@ -25,7 +26,7 @@ async function actOn(alerts: readonly Acted[], action: ActionName, body: unknown
       try {
         await post(`alerts/${alert.alertId}/${action}`, body)
       } catch (error) {
-        problems.push(t('failedFor', { name: nameOf(alert), problem: error instanceof Error ? error.message : String(error) }))
+        problems.push(t('failedFor', { name: nameOf(alert), problem: errorText(error) }))
       }
     }
   }

@@ -1,5 +1,6 @@
 /** What happened to an alert, and who was told of it. */
 import { useState } from 'preact/hooks'
+import { errorText } from '../../contract/error-text.ts'
 import type { AlertDetail, Delivery } from '../../contract/api.ts'
 import { post } from '../live.ts'
 import { t } from '../texts/texts.ts'
@@ -56,7 +57,7 @@ function SendAgain({ delivery, refresh }: { delivery: Delivery; refresh: () => v
   const [problem, setProblem] = useState('')
   const send = () =>
     post(`deliveries/${delivery.about}/${delivery.transition}.${delivery.channel}/resend`, {}).then(refresh, (error: unknown) =>
-      setProblem(error instanceof Error ? error.message : String(error)),
+      setProblem(errorText(error)),
     )
   return (
     <>

@@ -1,5 +1,6 @@
 /** Messages that were set aside: looked at, mended, and sent again in their device's name. */
 import { useState } from 'preact/hooks'
+import { errorText } from '../../contract/error-text.ts'
 import type { DeadLetterDetail, DeadLetterView } from '../../contract/api.ts'
 import { post, useLive } from '../live.ts'
 import { t } from '../texts/texts.ts'
@@ -60,9 +61,7 @@ function Inspected({ id, onClose }: { id: string; onClose: () => void }) {
         event.preventDefault()
         const values = new FormData(event.currentTarget)
         const body = isText ? { body: String(values.get('body')), contentType: String(values.get('contentType')) } : {}
-        post(`dead-letters/${id}/replay`, body).then(onClose, (error: unknown) =>
-          setFailure(error instanceof Error ? error.message : String(error)),
-        )
+        post(`dead-letters/${id}/replay`, body).then(onClose, (error: unknown) => setFailure(errorText(error)))
       }}
     >
       <h3>

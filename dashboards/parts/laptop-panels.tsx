@@ -1,5 +1,6 @@
 /** What only the laptop has: switches that break its cloud, the truth about its simulated faults, and what Azure would ask. */
 import { useRef, useState } from 'preact/hooks'
+import { errorText } from '../../contract/error-text.ts'
 import type { AlertItems, DeviceView } from '../../contract/api.ts'
 import { yearlyCost } from '../../contract/azure-costs.ts'
 import { post, useLive } from '../live.ts'
@@ -52,7 +53,7 @@ export function LaptopPanels({ published, devices }: { published: number | undef
 function BreakIt({ faults, refresh }: { faults: LocalState['faults']; refresh: () => void }) {
   const [problem, setProblem] = useState('')
   const ended = (error?: unknown) => {
-    setProblem(error === undefined ? '' : error instanceof Error ? error.message : String(error))
+    setProblem(error === undefined ? '' : errorText(error))
     refresh()
   }
   return (

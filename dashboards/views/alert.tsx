@@ -1,5 +1,6 @@
 /** One alert: why it was raised, what it means, what to do, what has been done. */
 import { useState } from 'preact/hooks'
+import { errorText } from '../../contract/error-text.ts'
 import type { AlertDetail, AlertExplanation } from '../../contract/api.ts'
 import { post, useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
@@ -248,9 +249,7 @@ function Explain({ alertId }: { alertId: string }) {
 function Feedback({ alert, refresh }: { alert: AlertDetail; refresh: () => void }) {
   const [problem, setProblem] = useState('')
   const judge = (isTrueAlarm: boolean) =>
-    post(`alerts/${alert.alertId}/feedback`, { isTrueAlarm }).then(refresh, (error: unknown) =>
-      setProblem(error instanceof Error ? error.message : String(error)),
-    )
+    post(`alerts/${alert.alertId}/feedback`, { isTrueAlarm }).then(refresh, (error: unknown) => setProblem(errorText(error)))
   return (
     <div class="toolbar" role="group" aria-label={t('wasItRight')}>
       <span>{t('wasItRight')}</span>

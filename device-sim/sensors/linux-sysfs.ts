@@ -1,5 +1,6 @@
 /** Real sensors from Linux sysfs: thermal zones, hwmon and industrial I/O. Plain files, no driver, no dependency. */
 import { join } from 'node:path'
+import type { NetworkCounters } from './network-rates.ts'
 import { list, readIioChannel, readNumber, readOneWire } from './sysfs-files.ts'
 
 /** Values by signal of the Computer model. What cannot be read is absent. */
@@ -93,6 +94,26 @@ async function battery(root: string): Promise<number | undefined> {
     if (capacity !== undefined) return capacity
   }
   return undefined
+}
+
+/** Of the interfaces that are hardware, or where there are none (a container), of all but the loopback. */
+export async function readNetworkCounters(root: string): Promise<NetworkCounters> {
+  const folder = join(root, 'class', 'net')
+  const found = await Promise.all(
+    (await list(folder)).map(async (name) => {
+      const [received, sent, inside] = await Promise.all([
+        readNumber(join(folder, name, 'statistics', 'rx_bytes')),
+        readNumber(join(folder, name, 'statistics', 'tx_bytes')),
+        list(join(folder, name, 'device')),
+      ])
+      return { name, received, sent, isHardware: inside.length > 0 }
+    }),
+  )
+  const hardware = found.filter(({ isHardware }) => isHardware)
+  const counted = hardware.length > 0 ? hardware : found.filter(({ name }) => name !== 'lo')
+  return new Map(
+    counted.flatMap(({ name, received, sent }) => (received === undefined || sent === undefined ? [] : [[name, { received, sent }]])),
+  )
 }
 
 function isPlausibleC(celsius: number): boolean {

@@ -1,5 +1,6 @@
 /** Reads the sensors that a configuration names. */
 import { join } from 'node:path'
+import { errorText } from '../../contract/error-text.ts'
 import type { SensorSource } from './agent-config.ts'
 import type { SensorValues } from './linux-sysfs.ts'
 import { present } from './linux-sysfs.ts'
@@ -107,7 +108,7 @@ export async function openI2cBus(bus: number): Promise<I2cBus> {
     const { default: i2c } = (await import(name)) as { default: { openPromisified(bus: number): Promise<I2cBus> } }
     return await i2c.openPromisified(bus)
   } catch (error) {
-    throw new Error(`I²C bus ${bus} cannot be opened: ${error instanceof Error ? error.message : String(error)} (npm install i2c-bus)`, {
+    throw new Error(`I²C bus ${bus} cannot be opened: ${errorText(error)} (npm install i2c-bus)`, {
       cause: error,
     })
   }

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import https from 'node:https'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeWhole } from '../write-whole.ts'
+import { writeWhole } from '../../journal/durable-file.ts'
 import { ReleaseState } from './release.ts'
 import type { Release } from './release.ts'
 

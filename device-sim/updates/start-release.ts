@@ -3,6 +3,7 @@
  * is on trial. The installed program is never overwritten, so that there is always one to go back to.
  */
 import { createRequire } from 'node:module'
+import { errorText } from '../../contract/error-text.ts'
 import { atStart, goneBack } from './release.ts'
 import type { ReleaseFolder } from './release-folder.ts'
 
@@ -35,7 +36,7 @@ export function startRelease(
     file = folder.fileOf(runs)
   } catch (error) {
     // Its file is gone or damaged: what was installed fetches it again.
-    log('release-lost', { version: runs.version, error: error instanceof Error ? error.message : String(error) })
+    log('release-lost', { version: runs.version, error: errorText(error) })
     folder.state = {}
     return false
   }
@@ -45,7 +46,7 @@ export function startRelease(
   try {
     createRequire(file)(file)
   } catch (error) {
-    giveUp(error instanceof Error ? error.message : String(error))
+    giveUp(errorText(error))
   }
   return true
 }

@@ -3,6 +3,7 @@
  * Each step is reported by an acknowledgement, and so is what came of the trial after the restart.
  */
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import type { Acknowledgement } from '../../contract/acknowledgement.ts'
 import { pause } from '../pause.ts'
 import { confirmed, decide, onTrial, Release } from './release.ts'
@@ -58,7 +59,7 @@ export class Updater {
         await folder.fetch(release)
         break
       } catch (error) {
-        if (!(error instanceof ReleaseError) || !error.retryable) return told(400, error instanceof Error ? error.message : String(error))
+        if (!(error instanceof ReleaseError) || !error.retryable) return told(400, errorText(error))
         told(202, `${error.message}; again in ${retryMs / 1000} s`)
         await pause(retryMs, AbortSignal.any([fetching.signal, signal]))
       }

@@ -1,6 +1,7 @@
 /** The device API of DPS over AMQP: a link to ask on and one for the answers, both at `{idScope}/registrations/{registrationId}`. */
 import type { Delivery, Message } from 'rhea'
 import rhea from 'rhea'
+import { errorText } from '../../contract/error-text.ts'
 import { failure, pathOf } from '../amqp/amqp-node.ts'
 import type { AmqpFailure, AmqpNode } from '../amqp/amqp-node.ts'
 import type { AmqpPeer } from '../amqp/amqp-peer.ts'
@@ -92,7 +93,7 @@ export class ProvisioningNodes {
 }
 
 function failureOf(error: unknown): AmqpFailure {
-  const description = error instanceof Error ? error.message : String(error)
+  const description = errorText(error)
   const status = error instanceof ProvisioningError ? error.status : 500
   if (status === 401 || status === 403) return failure.unauthorized(description)
   if (status === 404) return { condition: 'amqp:not-found', description }

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { nameOf } from '../device-backend.ts'
 import type {
   Admission,
@@ -83,7 +84,7 @@ export class EdgeHub implements DeviceBackend {
     const admission = decide()
     if (admission.accepted) return admission
     // Perhaps it was registered, or got a new key, a moment ago.
-    await scope.refresh().catch((error: unknown) => this.#options.log('scope-refresh-failed', { error: String(error) }))
+    await scope.refresh().catch((error: unknown) => this.#options.log('scope-refresh-failed', { error: errorText(error) }))
     return decide()
   }
 

@@ -2,12 +2,11 @@
  * An IoT Edge device on this computer: edgeHub, the workload API, and the modules that the deployment names. It is
  * given the edge device's connection string, as `config.toml` would be; all else comes from the hub.
  */
-import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { parseConnectionString } from '../../contract/connection.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { ClosingStack } from '../closing-stack.ts'
 import { FrontDoor } from '../front-door.ts'
 import { isJsonObject, mergePatch } from '../iot-hub/json-merge-patch.ts'
@@ -26,7 +25,7 @@ import { edgeMethods } from './edge-methods.ts'
 import { EdgeHubDesired, parseRoutes } from './routes.ts'
 import { EdgeScope, keyOfIdentity } from './scope.ts'
 import { StoreAndForward } from './store-and-forward.ts'
-import { startWorkloadApi } from './workload-api.ts'
+import { startWorkloadApi, workloadSocketPath } from './workload-api.ts'
 
 export type EdgeRuntimeOptions = {
   /** `HostName=…;DeviceId=…;SharedAccessKey=…` of the edge device. */
@@ -42,9 +41,6 @@ export type EdgeRuntimeOptions = {
 }
 
 export type EdgeRuntime = { readonly gatewayHost: string; readonly edgeHub: EdgeHub; stop(): Promise<void> }
-
-/** Paths of Unix sockets are limited to about a hundred characters. */
-const socketPathMax = 100
 
 export async function startEdgeRuntime(options: EdgeRuntimeOptions): Promise<EdgeRuntime> {
   const opened = new ClosingStack()
@@ -63,16 +59,12 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
   await mkdir(dataDirectory, { recursive: true })
   const scope = await EdgeScope.open(edge, dataDirectory)
   opened.defer(() => scope.close())
-  await scope.refresh().catch((error: unknown) => log('scope-refresh-failed', { error: String(error) }))
+  await scope.refresh().catch((error: unknown) => log('scope-refresh-failed', { error: errorText(error) }))
   const store = await StoreAndForward.open(join(dataDirectory, 'store'), Date.now)
   opened.defer(() => store.close())
   const edgeHub = new EdgeHub({ edge, scope, store, nowMs: Date.now, log })
   opened.defer(() => edgeHub.close())
-  const inFolder = join(dataDirectory, 'workload.sock')
-  const socketPath =
-    inFolder.length <= socketPathMax
-      ? inFolder
-      : join(tmpdir(), `millwright-${createHash('sha256').update(inFolder).digest('hex').slice(0, 16)}.sock`)
+  const socketPath = workloadSocketPath(dataDirectory, process.platform)
   const workload = await startWorkloadApi({
     socketPath,
     trustBundle: certificate.ca,

@@ -1,6 +1,7 @@
 /** A module as a child process: started again when it ends, with growing pauses, as its restart policy says. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { endProcess } from '../end-process.ts'
 
 export type ModuleProcessOptions = {
   readonly name: string
@@ -89,15 +90,6 @@ export class ModuleProcess {
   async stop(): Promise<void> {
     this.#isStopping = true
     clearTimeout(this.#restart)
-    const child = this.#child
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => child.kill('SIGKILL'), stopMsMax)
-      child.once('exit', () => {
-        clearTimeout(timer)
-        resolve()
-      })
-      child.kill('SIGTERM')
-    })
+    if (this.#child) await endProcess(this.#child, stopMsMax)
   }
 }

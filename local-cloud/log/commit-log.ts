@@ -1,5 +1,5 @@
 /**
- * A durable log of several partitions in one sequence of segment files. An append is acknowledged when its write has reached the disk (O_DSYNC);
+ * A durable log of several partitions in one sequence of segment files. An append is acknowledged when its write has reached the disk;
  * appends that arrive while one write runs share the next (group commit). Only durable records are shown to readers.
  *
  * A torn tail is found by its CRC and cut off when the log is opened. A record's offset is its byte position in the whole
@@ -11,13 +11,13 @@ import { open, mkdir, readdir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { durableFlag, written } from '../../journal/durable-file.ts'
 import { DocumentStore } from './document-store.ts'
 import { decodeRecord, headerBytes, payloadIn, writeHeader } from './log-record.ts'
 import type { Position, Stretch } from './log-record.ts'
 import { PartitionIndex } from './partition-index.ts'
 
-/** A write returns when its data is on the disk: as write and fdatasync, in one call. */
-const durable = constants.O_RDWR | constants.O_DSYNC
+const durable = constants.O_RDWR | durableFlag
 
 const retentionEveryMs = 60_000
 const segmentsPerAge = 8
@@ -232,6 +232,7 @@ export class CommitLog {
       at += end - start
       first = next
     }
+    await written(segment.handle)
     segment.bytes = at
     segment.newestMs = group.at(-1)!.position.enqueuedMs
     for (const { partition, position, buffer, start, end } of group)

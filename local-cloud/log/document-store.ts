@@ -2,14 +2,15 @@
  * Small documents that must survive `kill -9`: all in memory, every change a line of JSON in a journal that is synced
  * before the change is acknowledged, rewritten when it is opened and whenever most of its lines are out of date.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { syncFolder } from '../../journal/durable-file.ts'
 
 export class DocumentStore<Document> {
   readonly #documents: Map<string, Document>
   readonly #path: string
-  #file: FileHandle
+  #file: FileHandle | undefined
   /** Lines in the journal, from the last rewriting on. */
   #linesWritten = 0
   #waiting: { readonly line: string; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
@@ -17,10 +18,9 @@ export class DocumentStore<Document> {
   /** The last write failed, and may have left half a line. */
   #isTorn = false
 
-  private constructor(path: string, documents: Map<string, Document>, file: FileHandle) {
+  private constructor(path: string, documents: Map<string, Document>) {
     this.#path = path
     this.#documents = documents
-    this.#file = file
   }
 
   /** @param parse checks a document read back */
@@ -39,8 +39,8 @@ export class DocumentStore<Document> {
       if (entry[1] === null) documents.delete(entry[0])
       else documents.set(entry[0], parse(entry[1]))
     }
-    const file = await rewrite(path, documents)
-    return new DocumentStore(path, documents, file)
+    await rewrite(path, documents)
+    return new DocumentStore(path, documents)
   }
 
   get(key: string): Document | undefined {
@@ -80,6 +80,7 @@ export class DocumentStore<Document> {
       this.#waiting = []
       try {
         const lines = group.map(({ line }) => line).join('')
+        this.#file ??= await open(this.#path, 'a')
         await this.#file.appendFile(this.#isTorn ? `\n${lines}` : lines)
         await this.#file.datasync()
         this.#isTorn = false
@@ -96,27 +97,26 @@ export class DocumentStore<Document> {
 
   /** Changes made while this runs are in the new file already and again in its journal: the same, twice. */
   async #compact(): Promise<void> {
-    const compacted = await rewrite(this.#path, this.#documents)
-    await this.#file.close()
-    this.#file = compacted
+    // Windows renames nothing over a file that is open.
+    await this.#file?.close()
+    this.#file = undefined
+    await rewrite(this.#path, this.#documents)
     this.#linesWritten = 0
   }
 
   async close(): Promise<void> {
     await this.#flushing
-    await this.#file.close()
+    await this.#file?.close()
   }
 }
 
 /** A journal is rewritten when it is longer than this and mostly out of date. */
 const linesMaxAtLeast = 2_000
 
-async function rewrite<Document>(path: string, documents: Map<string, Document>): Promise<FileHandle> {
-  const file = await open(`${path}.new`, 'w')
-  await file.appendFile([...documents].map((entry) => `${JSON.stringify(entry)}\n`).join(''))
-  await file.datasync()
+async function rewrite<Document>(path: string, documents: Map<string, Document>): Promise<void> {
+  await writeFile(`${path}.new`, [...documents].map((entry) => `${JSON.stringify(entry)}\n`).join(''), { flush: true })
   await rename(`${path}.new`, path)
-  return file
+  syncFolder(dirname(path))
 }
 
 async function readIfThere(path: string): Promise<string> {

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Webhook } from 'standardwebhooks'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { DocumentStore } from '../log/document-store.ts'
 
 const WorkOrder = z.object({
@@ -56,7 +57,7 @@ export async function startServiceDepartment({
       if (!isOwn) return answer(403, '{}')
       return void markDone(done).then(
         () => response.writeHead(303, { location: '/' }).end(),
-        (error: unknown) => answer(502, JSON.stringify({ error: error instanceof Error ? error.message : String(error) })),
+        (error: unknown) => answer(502, JSON.stringify({ error: errorText(error) })),
       )
     }
     if (request.method === 'GET') return void answer(200, page([...orders.entries()].map(([, order]) => order)), 'text/html; charset=utf-8')
@@ -77,7 +78,7 @@ export async function startServiceDepartment({
           }),
         )
       } catch (error) {
-        return answer(401, JSON.stringify({ error: error instanceof Error ? error.message : String(error) }))
+        return answer(401, JSON.stringify({ error: errorText(error) }))
       }
       // Reminders, and that an alert is over, change nothing about an order.
       if (delivery.type !== 'alert.raised') return answer(200, '{}')

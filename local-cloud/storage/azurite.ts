@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
+import { endProcess } from '../end-process.ts'
 
 export const storageAccount = {
   name: 'devstoreaccount1',
@@ -40,7 +41,7 @@ export const endWithParent = `
   // Azurite ends by itself, once it has started; told before, it would go on for ever.
   const end = () => { isEnding = true; if (process.connected) process.disconnect(); setTimeout(() => process.exit(1), 6000).unref() }
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, end)
-  process.on('disconnect', () => { if (!isEnding) process.kill(process.pid, 'SIGTERM') })
+  process.on('disconnect', () => { if (!isEnding) process.emit('SIGTERM') })
 `
 
 const tablesFile = '__azurite_db_table__.json'
@@ -100,7 +101,12 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
     child.once('exit', (code) => reject(new Error(`Azurite ended with code ${code}: ${output.slice(-500)}`)))
   })
   child.removeAllListeners('exit')
-  return { ports, process: child, saveTables: () => saveTables(child, directory), stop: () => stop(child) }
+  return {
+    ports,
+    process: child,
+    saveTables: () => saveTables(child, directory),
+    stop: async () => (await endProcess(child, stopMsMax)) === 0,
+  }
 }
 
 async function saveTables(child: ChildProcess, directory: string): Promise<void> {
@@ -141,18 +147,6 @@ function isAlive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-function stop(child: ChildProcess): Promise<boolean> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode === 0)
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), stopMsMax)
-    child.once('exit', (code) => {
-      clearTimeout(timer)
-      resolve(code === 0)
-    })
-    child.kill('SIGTERM')
-  })
 }
 
 /** The port a service says it listens on, once its line is whole. The kernel chose it where 0 was asked for: no one else can have it. */

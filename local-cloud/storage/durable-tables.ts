@@ -25,7 +25,7 @@ type Answer = { readonly status: number; readonly headers: http.IncomingHttpHead
 export type DurableTables = {
   readonly port: number
   stop(): Promise<void>
-  /** Says that Azurite has ended and saved everything: nothing need be repeated. */ markClean(): Promise<void>
+  /** Says that Azurite has ended and saved everything: nothing need be repeated. */ markClean(): void
 }
 
 /** @param upstreamPort Azurite's table service @param port 0 for a free one */

@@ -54,7 +54,7 @@ export async function startStorage(
       async stop() {
         await opened.close()
         await tables.stop()
-        if (await azurite.stop()) await tables.markClean()
+        if (await azurite.stop()) tables.markClean()
       },
     }
   } catch (error) {

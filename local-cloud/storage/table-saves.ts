@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { writeAtomically } from '../cloud-state.ts'
+import { writeWhole } from '../../journal/durable-file.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 
 const pauseMsMin = 15_000
@@ -91,7 +91,7 @@ export class TableSaves {
     const beganMs = nowMs()
     try {
       await save()
-      await this.covers(nextSequence)
+      this.covers(nextSequence)
       await log.dropBefore(log.offsetOf(0, nextSequence))
     } catch (error) {
       this.#unsavedBytes += bytes
@@ -102,8 +102,8 @@ export class TableSaves {
   }
 
   /** Notes that Azurite's file has all changes before this one. */
-  covers(nextSequence: number): Promise<void> {
-    return writeAtomically(this.#options.markFile, JSON.stringify({ nextSequence }))
+  covers(nextSequence: number): void {
+    writeWhole(this.#options.markFile, JSON.stringify({ nextSequence }))
   }
 
   async stop(): Promise<void> {

@@ -21,7 +21,7 @@ let cloud: CloudForTests
 let gateway: GatewayForTests
 let folder: string
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'edge-'))
+  folder = mkdtempSync(join(tmpdir(), 'the edge-'))
   cloud = await cloudForTests()
   trust(cloud.ca)
   process.env.NODE_EXTRA_CA_CERTS = cloud.connection.ca!

@@ -54,7 +54,7 @@ const manifest = (routes: Record<string, unknown>, modules: Record<string, unkno
 const toCloud = { all: 'FROM /messages/* INTO $upstream' }
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'edge-'))
+  folder = mkdtempSync(join(tmpdir(), 'the edge-'))
   // A module that says what it was given, and stays.
   writeFileSync(
     join(folder, 'echo.cjs'),

@@ -4,8 +4,10 @@ import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { deviceModel } from '../../contract/device-model.ts'
 import { AgentConfig } from '../../device-sim/sensors/agent-config.ts'
-import { readLinuxSensors } from '../../device-sim/sensors/linux-sysfs.ts'
+import { CpuLoad } from '../../device-sim/sensors/cpu-load.ts'
+import { readLinuxSensors, readNetworkCounters } from '../../device-sim/sensors/linux-sysfs.ts'
 import { MappedSensors } from '../../device-sim/sensors/mapped-sensors.ts'
+import { NetworkRates } from '../../device-sim/sensors/network-rates.ts'
 import { ThisComputer } from '../../device-sim/sensors/this-computer.ts'
 
 let root: string
@@ -53,6 +55,44 @@ describe('Linux sensors', () => {
     })
     expect(await readLinuxSensors(root)).toEqual({})
   })
+})
+
+describe('traffic of the network', () => {
+  const at = (counts: Record<string, [number, number]>) =>
+    new Map(Object.entries(counts).map(([name, [received, sent]]) => [name, { received, sent }]))
+
+  test('is counted at the interfaces that are hardware', async () => {
+    tree({
+      'class/net/eth0/device/vendor': '0x1af4',
+      'class/net/eth0/statistics/rx_bytes': '1000\n',
+      'class/net/eth0/statistics/tx_bytes': '500\n',
+      'class/net/docker0/statistics/rx_bytes': '70\n',
+      'class/net/docker0/statistics/tx_bytes': '70\n',
+    })
+    expect(await readNetworkCounters(root)).toEqual(at({ eth0: [1_000, 500] }))
+  })
+
+  test('is that of all but the loopback in a container, which has no hardware', async () => {
+    for (const name of ['eth0', 'lo'])
+      tree({ [`class/net/${name}/statistics/rx_bytes`]: '10\n', [`class/net/${name}/statistics/tx_bytes`]: '20\n' })
+    expect(await readNetworkCounters(root)).toEqual(at({ eth0: [10, 20] }))
+  })
+
+  test('is a rate from one reading to the next; an interface that was replugged counts again from the next', () => {
+    const rates = new NetworkRates()
+    expect(rates.since(at({ eth0: [1_000, 500] }), 0)).toBeUndefined()
+    expect(rates.since(at({ eth0: [5_000, 500], wlan0: [9_000_000, 1] }), 2_000)).toEqual({ receivedKbPerS: 2, sentKbPerS: 0 })
+    expect(rates.since(at({ eth0: [100, 100], wlan0: [9_001_000, 1_001] }), 3_000)).toEqual({ receivedKbPerS: 1, sentKbPerS: 1 })
+    expect(rates.since(at({}), 4_000)).toBeUndefined()
+  })
+})
+
+test('the load of the processors is what they were busy since the last reading', () => {
+  const core = (idle: number, user: number) => ({ times: { idle, user, nice: 0, sys: 0, irq: 0 } })
+  const load = new CpuLoad()
+  expect(load.since([core(1_000, 500), core(1_000, 500)])).toBeUndefined()
+  expect(load.since([core(1_000, 1_500), core(2_000, 500)])).toBe(50)
+  expect(load.since([core(2_000, 1_500)])).toBeUndefined()
 })
 
 describe('mapped sensors', () => {
@@ -124,8 +164,8 @@ describe('mapped sensors', () => {
 
 describe('this computer', () => {
   test('measures something of itself, with the signals of its model', async () => {
-    const values = await new ThisComputer().read(Date.now())
-    expect(Object.keys(values)).toContain('memoryUsedPct')
+    const values = await new ThisComputer().readAll(Date.now)
+    expect(Object.keys(values)).toEqual(expect.arrayContaining(['cpuLoadPct', 'memoryUsedPct', 'diskUsedPct']))
     const { signals } = deviceModel('dtmi:millwright:Computer;1')!
     for (const signal of Object.keys(values)) expect(Object.keys(signals)).toContain(signal)
   })

@@ -51,7 +51,7 @@ export type CloudForTests = {
 
 export async function cloudForTests(settings?: z.input<typeof CloudSettings>): Promise<CloudForTests> {
   if (azureConnectionFile !== undefined) return azureForTests(azureConnectionFile)
-  const folder = mkdtempSync(join(tmpdir(), 'cloud-'))
+  const folder = mkdtempSync(join(tmpdir(), 'the cloud-'))
   const refusals: CloudForTests['refusals'] = []
   const log = (event: string, fields: Record<string, unknown>) => {
     if (event === 'refused') refusals.push(fields as { reason: string; detail: string })

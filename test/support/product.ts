@@ -26,7 +26,7 @@ export type Product = {
 }
 
 export function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'millwright-'))
+  return mkdtempSync(join(tmpdir(), 'mill wright-'))
 }
 
 export function removeFolder(folder: string): void {

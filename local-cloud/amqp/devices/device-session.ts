@@ -3,6 +3,7 @@
  * It begins with the first link and ends with the last.
  */
 import type { Delivery, Message, Receiver, Sender } from 'rhea'
+import { errorText } from '../../../contract/error-text.ts'
 import { nameOf, RefusedMessageError } from '../../device-backend.ts'
 import type {
   Admission,
@@ -287,7 +288,7 @@ function conditionOf(reason: string): string {
 }
 
 function failureOf(error: unknown): AmqpFailure {
-  const description = error instanceof Error ? error.message : String(error)
+  const description = errorText(error)
   if (error instanceof RangeError || error instanceof TypeError) return { condition: 'amqp:decode-error', description }
   if (!(error instanceof RefusedMessageError)) return { condition: 'amqp:internal-error', description }
   const conditions: Readonly<Record<string, string>> = {
