@@ -6,6 +6,7 @@ import { randomBytes, webcrypto } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type * as Peculiar from '@peculiar/x509'
+import { fileNameOf } from '../contract/file-name.ts'
 import { writeWhole } from '../journal/durable-file.ts'
 
 export type OwnCertificate = {
@@ -21,7 +22,8 @@ const validMs = 10 * 365 * 86_400_000
 
 /** Reads the device's certificate, or makes it. To roll the key, enrol anew with the folder removed. */
 export async function ownCertificate(directory: string, deviceId: string): Promise<OwnCertificate> {
-  const [file, keyFile] = [join(directory, `${deviceId}.pem`), join(directory, `${deviceId}.key`)]
+  const name = join(directory, fileNameOf(deviceId))
+  const [file, keyFile] = [`${name}.pem`, `${name}.key`]
   if (!existsSync(file)) await create(deviceId, file, keyFile)
   return { certificate: readFileSync(file, 'utf8'), privateKey: readFileSync(keyFile, 'utf8'), file }
 }

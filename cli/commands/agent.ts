@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { errorText } from '../../contract/error-text.ts'
+import { fileNameOf } from '../../contract/file-name.ts'
 import type { Connection } from '../../contract/connection.ts'
 import { RecordingWriter } from '../../device-sim/agents/recording.ts'
 import { runSdkAgent } from '../../device-sim/agents/sdk-agent.ts'
@@ -91,7 +92,7 @@ disk, and is sent when it can be.
     const { connection, ca } = await readConnectionFile(targetFile)
     const deviceId = options.device ?? thisComputerId()
     const credentials = await credentialsFor(deviceId, connection, ca, options.dps)
-    const directory = options.data ?? join(dirname(targetFile), 'agent', deviceId)
+    const directory = options.data ?? join(dirname(targetFile), 'agent', fileNameOf(deviceId))
     await mkdir(directory, { recursive: true })
     const first = await computer.readAll(Date.now)
     const recording = options.record === undefined ? undefined : new RecordingWriter(options.record, Object.keys(first))

@@ -7,7 +7,7 @@ import type { CloudSettings } from '../../local-cloud/cloud-settings.ts'
 import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory } from '../connection-file.ts'
-import { announceReady } from '../supervisor/ready.ts'
+import { announceReady } from '../supervisor/messages.ts'
 
 const Options = z.object({
   data: z.string().min(1).optional(),

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
+import { fileNameOf } from '../../contract/file-name.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { FolderLock } from '../../journal/folder-lock.ts'
 import { startEdgeRuntime } from '../../local-cloud/edge-runtime/edge-runtime.ts'
@@ -10,7 +11,7 @@ import { noPositionals, parseOptions, Port, printJson, UsageError } from '../com
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 import { distFile } from '../dist-file.ts'
-import { announceReady } from '../supervisor/ready.ts'
+import { announceReady, announceRestart } from '../supervisor/messages.ts'
 
 const Options = z.object({
   device: z.string().min(1).max(128).default('gateway-1'),
@@ -53,7 +54,7 @@ to name the ca of connection.json.
       throw new UsageError(
         `set NODE_EXTRA_CA_CERTS=${connection.ca} first: the modules' SDK takes the certificate authority from there alone`,
       )
-    const directory = options.data ?? join(dirname(targetFile), 'edge', options.device)
+    const directory = options.data ?? join(dirname(targetFile), 'edge', fileNameOf(options.device))
     const lock = FolderLock.take(join(directory, 'edge.lock'), 'end it first, or name another gateway by --device')
     const registry = new HubRegistry(connection.iotHub, ca)
     const device = await registry.ensureEdgeDevice(options.device)
@@ -69,6 +70,7 @@ to name the ca of connection.json.
       scriptOf: (image) => (/(^|\/)millwright\/edge-module(:|$)/.test(image) ? distFile('edge/edge-module.cjs') : undefined),
       nodeOptions: ['--import', pathToFileURL(distFile('../bin/host-ports.mjs')).href],
       log,
+      onModuleRestart: (name, why) => !signal.aborted && announceRestart(name, why),
     })
     if (!options.json) process.stdout.write(`ready: gateway ${options.device} at ${runtime.gatewayHost}\n`)
     announceReady({ gatewayHost: runtime.gatewayHost })

@@ -10,7 +10,7 @@ import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 import { distFile } from '../dist-file.ts'
 import { laptopSwitches } from '../laptop-switches.ts'
-import { announceReady } from '../supervisor/ready.ts'
+import { announceReady } from '../supervisor/messages.ts'
 
 const Options = z.object({
   target: z.string().optional(),

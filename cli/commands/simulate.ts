@@ -14,7 +14,7 @@ import type { Connection } from '../../contract/connection.ts'
 import { parseOptions, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
-import { announceReady } from '../supervisor/ready.ts'
+import { announceReady } from '../supervisor/messages.ts'
 import { faultHelp, planPlant, SimulateOptions, simulateSpec } from './simulate-options.ts'
 
 const progressEveryMs = 1_000

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import net from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import { fileNameOf } from '../../contract/file-name.ts'
 import { signInCode } from '../../cloud-functions/api/identity.ts'
 import { formatDeviceConnectionString } from '../../device-sim/device-credentials.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
@@ -159,7 +160,7 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
           deviceId: thisComputer,
           key: computer!.key,
         }),
-        AGENT_DATA: join(directory, 'agent', thisComputer),
+        AGENT_DATA: join(directory, 'agent', fileNameOf(thisComputer)),
         ...(connection.ca === undefined ? {} : { IOTHUB_CA_FILE: connection.ca }),
       }
       await Promise.all([

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { endProcess } from '../../local-cloud/end-process.ts'
 import { LogFile } from './log-file.ts'
-import { ReadyMessage } from './ready.ts'
+import { SupervisorMessage } from './messages.ts'
 
 export type ChildOptions = {
   readonly name: string
@@ -71,12 +71,12 @@ export class SupervisedProcess {
         reject(new Error(`${name} ended with ${why}: ${this.#lastError}; its log is ${logFile}`))
       })
       child.on('message', (message) => {
-        const ready = ReadyMessage.safeParse(message)
-        if (!ready.success || isReady) return
+        const told = SupervisorMessage.safeParse(message).data
+        if (told?.kind !== 'ready' || isReady) return
         isReady = true
         clearTimeout(timer)
-        this.#args = this.#options.argsOnceReady?.(ready.data.details) ?? this.#args
-        resolve(ready.data.details)
+        this.#args = this.#options.argsOnceReady?.(told.details) ?? this.#args
+        resolve(told.details)
       })
     })
   }
@@ -102,6 +102,10 @@ export class SupervisedProcess {
       this.#restart = setTimeout(() => this.#spawn(), this.#pauseMs)
       this.#pauseMs = Math.min(this.#pauseMs * 2, limits.restartMsMax)
     }
+    child.on('message', (message) => {
+      const told = SupervisorMessage.safeParse(message).data
+      if (told?.kind === 'restart' && !this.#isStopping && !this.#options.signal.aborted) this.#options.onRestart(told.name, told.why)
+    })
     child.once('exit', (code, signal) => ended(signal ?? `code ${code}`))
     // A computer that has no room for one more process may have it in a moment.
     child.on('error', (error) => ended(error.message))

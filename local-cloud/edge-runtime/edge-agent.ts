@@ -27,6 +27,8 @@ export type EdgeAgentOptions = {
   /** What the runtime gives a module; undefined while the module has no identity. */
   readonly environmentOf: (moduleId: string) => NodeJS.ProcessEnv | undefined
   readonly report: (reported: JsonObject) => void
+  /** A module has ended and is started again. */
+  readonly onModuleRestart: (name: string, why: string) => void
   readonly log: (event: string, fields: Record<string, unknown>) => void
 }
 
@@ -91,6 +93,7 @@ export class EdgeAgent {
       environment: { ...variables, ...environment },
       restartPolicy: spec.restartPolicy,
       onChange: () => this.#report(),
+      onRestart: (why) => this.#options.onModuleRestart(name, why),
       log,
     })
     this.#modules.set(name, { spec: JSON.stringify(spec), process })

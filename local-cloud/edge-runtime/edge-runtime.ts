@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { parseConnectionString } from '../../contract/connection.ts'
 import { errorText } from '../../contract/error-text.ts'
+import { fileNameOf } from '../../contract/file-name.ts'
 import { ClosingStack } from '../closing-stack.ts'
 import { FrontDoor } from '../front-door.ts'
 import { isJsonObject, mergePatch } from '../iot-hub/json-merge-patch.ts'
@@ -38,6 +39,8 @@ export type EdgeRuntimeOptions = {
   /** Options of Node for the modules: here their gateway has a port in its name, which the SDK's HTTPS side does not know of. */
   readonly nodeOptions?: readonly string[]
   readonly log: (event: string, fields: Record<string, unknown>) => void
+  /** A module has ended and is started again. */
+  readonly onModuleRestart?: (name: string, why: string) => void
 }
 
 export type EdgeRuntime = { readonly gatewayHost: string; readonly edgeHub: EdgeHub; stop(): Promise<void> }
@@ -85,7 +88,7 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
       if (generationId === undefined) return undefined
       return {
         ...process.env,
-        MODULE_DATA: join(dataDirectory, 'modules', moduleId),
+        MODULE_DATA: join(dataDirectory, 'modules', fileNameOf(moduleId)),
         IOTEDGE_WORKLOADURI: `unix://${socketPath}`,
         IOTEDGE_DEVICEID: edge.deviceId,
         IOTEDGE_MODULEID: moduleId,
@@ -97,6 +100,7 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
       }
     },
     report: reportOf('$edgeAgent'),
+    onModuleRestart: options.onModuleRestart ?? (() => {}),
     log,
   })
   opened.defer(() => agent.stop())

@@ -11,6 +11,7 @@ export type ModuleProcessOptions = {
   readonly environment: NodeJS.ProcessEnv
   readonly restartPolicy: 'never' | 'on-failure' | 'on-unhealthy' | 'always'
   readonly onChange: () => void
+  readonly onRestart: (why: string) => void
   readonly log: (event: string, fields: Record<string, unknown>) => void
 }
 
@@ -80,6 +81,7 @@ export class ModuleProcess {
     }
     log('module-ended', { module: name, code, signal, ...(isRestarted ? { restartInMs: this.#pauseMs } : {}) })
     if (!isRestarted) return
+    this.#options.onRestart(signal ?? `code ${code}`)
     this.#restart = setTimeout(() => {
       this.#start()
       onChange()

@@ -103,6 +103,10 @@ describe.skipIf(process.platform !== 'linux')('kill -9', () => {
       expect(victim, name).toBeDefined()
       const before = witnesses.map(({ device }) => device.counts.acknowledged)
       process.kill(victim!.pid, 'SIGKILL')
+      if (name === 'edge module')
+        await eventually(() => product.events.find(({ event, part }) => event === 'restart' && part === 'edge-module'), {
+          what: 'word of the restart',
+        })
       // Life goes on: both witnesses get acknowledgements again, for what was under way and for what came after.
       await eventually(
         () => (witnesses.every(({ device }, index) => device.counts.acknowledged > before[index]! + 60) ? true : undefined),
