@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
-import { FolderInUseError, isRunning, markOf, ProcessMark, readLock } from '../../journal/folder-lock.ts'
+import { doubt, FolderInUseError, isRunning, markOf, ProcessMark, readLock } from '../../journal/folder-lock.ts'
 
 const Lock = z.object({ supervisor: ProcessMark, children: z.array(ProcessMark) })
 
@@ -23,13 +23,15 @@ export class StartLock {
     const held = readLock(path, Lock)
     if (held) {
       if (isRunning(held.supervisor))
-        throw new FolderInUseError(`process ${held.supervisor.pid} has started Millwright with the data in '${directory}' already`)
+        throw new FolderInUseError(
+          `process ${held.supervisor.pid} has started Millwright with the data in '${directory}' already${doubt(held.supervisor, path)}`,
+        )
       const deadline = Date.now() + goneMsMax
-      while (held.children.some(isRunning)) {
+      while (held.children.some((mark) => isRunning(mark))) {
         if (Date.now() > deadline) {
-          const left = held.children.filter(isRunning).map(({ pid }) => pid)
+          const left = held.children.filter((mark) => isRunning(mark)).map(({ pid }) => pid)
           throw new FolderInUseError(
-            `processes ${left.join(', ')} of an earlier start still run on the data in '${directory}'; end them first`,
+            `processes ${left.join(', ')} of an earlier start still run on the data in '${directory}'; end them first${doubt(held.supervisor, path)}`,
           )
         }
         await delay(100)
@@ -41,7 +43,7 @@ export class StartLock {
   }
 
   write(children: readonly number[]): void {
-    writeFileSync(this.#path, JSON.stringify({ supervisor: markOf(process.pid), children: children.map(markOf) }))
+    writeFileSync(this.#path, JSON.stringify({ supervisor: markOf(process.pid), children: children.map((pid) => markOf(pid)) }))
   }
 
   release(): void {

@@ -178,7 +178,7 @@ describe('npm start', () => {
       }
       expect(children.length).toBeGreaterThanOrEqual(5)
       npm.kill('SIGTERM')
-      await eventually(() => ([supervisor, ...children].some(isRunning) ? undefined : true), {
+      await eventually(() => ([supervisor, ...children].some((mark) => isRunning(mark)) ? undefined : true), {
         withinMs: 6_000,
         what: 'the end of every process',
       })

@@ -40,6 +40,17 @@ test('a lock that was given back is free, as is one that a crash cut short, and 
   FolderLock.take(path, '').release()
 })
 
+test('is told from its successor by ps where there is no /proc, and by a person on Windows', async () => {
+  const other = somebody()
+  const mark = markOf(other.pid, 'darwin')
+  expect(mark.began).toMatch(/^[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ [\d:]{8} \d{4}$/)
+  expect(isRunning(mark, 'darwin')).toBe(true)
+  expect(isRunning({ ...mark, began: 'Mon Jan  1 00:00:00 2024' }, 'darwin')).toBe(false)
+  writeFileSync(path, JSON.stringify(markOf(other.pid, 'win32')))
+  expect(() => FolderLock.take(path, 'take another')).toThrow(/take another; if that process is not Millwright's, remove '.*some.lock'/)
+  await other.end()
+})
+
 test.skipIf(process.platform !== 'linux')('a process that has the number of one that is gone is somebody else', async () => {
   const other = somebody()
   const { pid, began } = markOf(other.pid)
