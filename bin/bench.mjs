@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { requireNode, requirePackages, root } from './requirements.mjs'
+import { passProxyOnLoopback, requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
+passProxyOnLoopback()
 await requirePackages()
 const known = readdirSync(join(root, 'bench'))
   .filter((file) => file.endsWith('.bench.ts'))

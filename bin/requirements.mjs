@@ -15,6 +15,12 @@ export function requireNode() {
   process.exit(1)
 }
 
+/** Where the environment names a proxy, Azure's clients ask it for everything: also for what is on this computer, which it cannot reach. */
+export function passProxyOnLoopback() {
+  for (const name of ['NO_PROXY', 'no_proxy'])
+    process.env[name] = [process.env[name], 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(',')
+}
+
 /** Installs what the lockfile names, unless that is there already. */
 export async function requirePackages() {
   const lockfile = join(root, 'package-lock.json')

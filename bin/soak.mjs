@@ -1,9 +1,10 @@
 /** `npm run soak`: the long runs in `test/soak`. Arguments go to vitest. */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { requireNode, requirePackages, root } from './requirements.mjs'
+import { passProxyOnLoopback, requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
+passProxyOnLoopback()
 await requirePackages()
 const { build, isStale } = await import('./build.mjs')
 if (isStale()) await build()

@@ -1,8 +1,9 @@
 /** `npm start`: `millwright start`, with a word about what is going on before it. */
 import { join } from 'node:path'
-import { requireNode, requirePackages, root } from './requirements.mjs'
+import { passProxyOnLoopback, requireNode, requirePackages, root } from './requirements.mjs'
 
 requireNode()
+passProxyOnLoopback()
 await requirePackages()
 const { build, isStale } = await import('./build.mjs')
 if (isStale()) {

@@ -33,10 +33,15 @@ export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }
 
+/** A company's network: a proxy that does not reach this computer, and nobody has said what is not to be asked of it. */
+const nowhere = 'http://127.0.0.1:9'
+const behindProxy = { ...process.env, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, NO_PROXY: '', no_proxy: '' }
+
 export async function startProduct(folder: string, options: readonly string[] = []): Promise<Product> {
   const startedMs = Date.now()
   const child = spawn(process.execPath, [command, 'start', '--json', '--port', '0', '--data', folder, ...options], {
     cwd: root,
+    env: behindProxy,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const events: Record<string, unknown>[] = []
