@@ -1,4 +1,5 @@
 /** The operator's page. */
+import './language-tag.ts'
 import { render } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { AlertItem, Health } from '../contract/api.ts'

@@ -10,7 +10,7 @@ import { SensorFault } from './faults/sensor-faults.ts'
 import { machineKindNames, machineKinds } from './machine-kinds.ts'
 import type { MachineKind } from './machine-kinds.ts'
 import { severityAt } from './machines/machine.ts'
-import type { Machine } from './machines/machine.ts'
+import type { Machine, MachineState } from './machines/machine.ts'
 import { surroundingsOf } from './machines/surroundings.ts'
 import type { Surroundings } from './machines/surroundings.ts'
 import { randomOf } from './random.ts'
@@ -37,7 +37,12 @@ export type SimulatedDevice = {
   readonly faultKinds: readonly string[]
   /** The moment `elapsedS` after the start; called with rising times. */
   read(elapsedS: number): Moment
+  /** For a plant that goes on from here later. */
+  state(): DeviceState
 }
+
+/** Where a device was, as JSON. */
+export type DeviceState = { readonly kind: string; readonly elapsedS: number; readonly machine: MachineState }
 
 export type PlannedMachine = { readonly deviceId: string; readonly kind: MachineKind }
 
@@ -54,15 +59,21 @@ export type PlantOptions = {
   readonly seed: string
   readonly faults?: readonly PlannedFault[]
   readonly meanOutdoorC?: number | undefined
+  /** Where devices go on; the others begin. In between the world stood still. */
+  readonly states?: ReadonlyMap<string, DeviceState>
 }
 
-export function createPlant({ machines, seed, faults = [], meanOutdoorC }: PlantOptions): SimulatedDevice[] {
+export function createPlant({ machines, seed, faults = [], meanOutdoorC, states }: PlantOptions): SimulatedDevice[] {
   const surroundings = surroundingsOf(randomOf(`${seed}/surroundings`), meanOutdoorC)
   const faultsByDevice = new Map<string, PlannedFault[]>()
   for (const fault of faults) faultsByDevice.set(fault.deviceId, [...(faultsByDevice.get(fault.deviceId) ?? []), fault])
   return machines.map(({ deviceId, kind }) => {
     const machine = machineKinds[kind](randomOf(`${seed}/${deviceId}`))
-    return simulatedDevice({ deviceId, kind, machine, surroundings, faults: faultsByDevice.get(deviceId) ?? [], seed })
+    const known = states?.get(deviceId)
+    const before = known?.kind === kind ? known : undefined
+    Object.assign(machine.state, before?.machine)
+    const beforeS = before?.elapsedS ?? 0
+    return simulatedDevice({ deviceId, kind, machine, surroundings, faults: faultsByDevice.get(deviceId) ?? [], seed, beforeS })
   })
 }
 
@@ -79,9 +90,11 @@ type Parts = {
   readonly surroundings: (elapsedS: number) => Surroundings
   readonly faults: readonly PlannedFault[]
   readonly seed: string
+  /** How long it has run before. */
+  readonly beforeS: number
 }
 
-function simulatedDevice({ deviceId, kind, machine, surroundings, faults, seed }: Parts): SimulatedDevice {
+function simulatedDevice({ deviceId, kind, machine, surroundings, faults, seed, beforeS }: Parts): SimulatedDevice {
   const model = deviceModel(machine.modelId)
   const physical = faults.filter((fault) => machine.faultKinds.includes(fault.kind))
   const sensorFaults = faults.flatMap((fault) => {
@@ -101,7 +114,7 @@ function simulatedDevice({ deviceId, kind, machine, surroundings, faults, seed }
     read(elapsedS) {
       const active = physical.find((fault) => isOn(fault, elapsedS))
       const fault = active && { kind: active.kind, severity: severityAt(elapsedS - active.onsetS, active.rampS) }
-      const values = machine.step(Math.max(0, elapsedS - lastS), { ...surroundings(elapsedS), fault })
+      const values = machine.step(Math.max(0, elapsedS - lastS), { ...surroundings(beforeS + elapsedS), fault })
       lastS = elapsedS
       for (const { fault: planned, signal, sensor } of sensorFaults) {
         const value = values[signal]
@@ -124,6 +137,7 @@ function simulatedDevice({ deviceId, kind, machine, surroundings, faults, seed }
         isDelayed: has('disorder') && Math.floor(elapsedS) % 3 === 0,
       }
     },
+    state: () => ({ kind, elapsedS: beforeS + lastS, machine: machine.state }),
   }
 }
 

@@ -7,7 +7,8 @@ import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { FleetFile, machinesOf } from '../../device-sim/fleet-file.ts'
 import { machineKindNames } from '../../device-sim/machine-kinds.ts'
 import { createPlant, mixedMachines } from '../../device-sim/plant.ts'
-import type { PlannedMachine, SimulatedDevice } from '../../device-sim/plant.ts'
+import type { DeviceState, PlannedMachine, SimulatedDevice } from '../../device-sim/plant.ts'
+import { readPlantState } from '../../device-sim/plant-state.ts'
 import { Duration, noPositionals, UsageError } from '../command.ts'
 
 /** `pump-002:bearing-wear:40s[:ramp[:length]]`, a sensor's fault as `pump-002/flowM3PerH:stuck:40s`. */
@@ -42,6 +43,7 @@ export const SimulateOptions = z
     'fault-rate': z.coerce.number().positive().max(1_000).optional(),
     truth: z.string().optional(),
     record: z.string().optional(),
+    state: z.string().optional(),
     ramp: Duration.optional(),
     jitter: z.coerce.number().min(0).max(90).default(2),
     json: z.boolean().default(false),
@@ -67,6 +69,7 @@ export const simulateSpec = {
   'fault-rate': { type: 'string' },
   truth: { type: 'string' },
   record: { type: 'string' },
+  state: { type: 'string' },
   ramp: { type: 'string' },
   jitter: { type: 'string' },
   json: { type: 'boolean' },
@@ -98,7 +101,8 @@ export async function planPlant(options: SimulateOptions): Promise<PlannedPlant>
     endS: fault.onsetS + lengthS,
   }))
   const planned = [...fromFile, ...options.fault]
-  const plan = (faults: readonly PlannedFault[]) => createPlant({ machines, seed, faults, meanOutdoorC: file?.meanOutdoorC })
+  const states = options.state === undefined ? new Map<string, DeviceState>() : readStates(options.state, seed)
+  const plan = (faults: readonly PlannedFault[]) => createPlant({ machines, seed, faults, meanOutdoorC: file?.meanOutdoorC, states })
   const healthy = new Map(plan([]).map((machine) => [machine.deviceId, machine]))
   for (const fault of planned) checkFault(fault, healthy)
   const byChance =
@@ -120,6 +124,14 @@ async function readFleetFile(path: string): Promise<FleetFile> {
   const result = FleetFile.safeParse(value)
   if (!result.success) throw new UsageError(`the fleet file '${path}' is wrong:\n${z.prettifyError(result.error)}`)
   return result.data
+}
+
+function readStates(path: string, seed: string): Map<string, DeviceState> {
+  try {
+    return readPlantState(path, seed)
+  } catch (error) {
+    throw new UsageError(`the state '${path}' cannot be read, without it the machines begin anew: ${errorText(error)}`)
+  }
 }
 
 function checkFault(fault: PlannedFault, machines: ReadonlyMap<string, SimulatedDevice>): void {

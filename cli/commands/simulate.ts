@@ -9,8 +9,10 @@ import type { FleetProgress } from '../../device-sim/fleet.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { pause } from '../../device-sim/pause.ts'
 import type { SimulatedDevice } from '../../device-sim/plant.ts'
+import { writePlantState } from '../../device-sim/plant-state.ts'
 import { provisionDevices } from '../../device-sim/provisioning.ts'
 import type { Connection } from '../../contract/connection.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { parseOptions, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
@@ -18,6 +20,7 @@ import { announceReady } from '../supervisor/messages.ts'
 import { faultHelp, planPlant, SimulateOptions, simulateSpec } from './simulate-options.ts'
 
 const progressEveryMs = 1_000
+const stateEveryMs = 10_000
 /** Connections begun a second, unless a ramp is asked for: what one hub unit lets in. */
 const connectionsPerS = 100
 
@@ -27,7 +30,8 @@ export const simulate: Command = {
     return `usage: millwright simulate [--devices N | --fleet FILE] [--rate R] [--seed S] [--for T]
                            [--target CONNECTION.json] [--dps | --gateway HOST:PORT --edge-device ID]
                            [--fault DEVICE[/SIGNAL]:KIND:ONSET[:RAMP[:LENGTH]]]… [--fault-rate R]
-                           [--truth FILE] [--record FILE] [--ramp T] [--jitter PCT] [--json]
+                           [--truth FILE] [--record FILE] [--state FILE] [--ramp T]
+                           [--jitter PCT] [--json]
 
 Simulates a plant of machines and publishes their readings over MQTT, each device with
 a connection of its own. Devices the hub does not know are registered. A connection
@@ -48,6 +52,7 @@ ${faultHelp()}
   --fault-rate R   faults by chance beside those, R a machine and day
   --truth FILE     appends onset, end and kind of every fault, as NDJSON
   --record FILE    writes all samples to a file (.csv or .ndjson), for \`millwright replay\`
+  --state FILE     where the machines are is kept in this file, and the next run goes on from there
   --ramp T         the time over which the devices connect (100 a second)
   --jitter PCT     how uneven the samples come (2)
   --json           progress and result as one JSON object a line
@@ -62,6 +67,7 @@ ${faultHelp()}
     const recording = options.record === undefined ? undefined : new RecordingWriter(options.record, signals)
     const modelOf = new Map(plant.map(({ deviceId, modelId }) => [deviceId, modelId]))
     const errors = new Map<string, number>()
+    const onError = (error: Error) => errors.set(error.message, (errors.get(error.message) ?? 0) + 1)
     const fleet = new Fleet({
       plant,
       credentialsOf: (deviceId) => credentials.get(deviceId)!,
@@ -69,12 +75,20 @@ ${faultHelp()}
       rampMs: options.ramp ?? (1000 * plant.length) / connectionsPerS,
       jitter: options.jitter / 100,
       signal,
-      onError: (error) => errors.set(error.message, (errors.get(error.message) ?? 0) + 1),
+      onError,
       onSample: recording && ((deviceId, sample) => recording.write(deviceId, modelOf.get(deviceId)!, sample)),
     })
     if (options.truth !== undefined) await writeTruth(options.truth, faults, fleet.startedMs)
     const endMs = options.for === undefined ? Number.POSITIVE_INFINITY : fleet.startedMs + options.for
-    let isAnnounced = false
+    const saveState = () => {
+      try {
+        if (options.state !== undefined) writePlantState(options.state, seed, plant)
+      } catch (error) {
+        // A full disk costs the next run a jump, and this one nothing.
+        onError(new Error(`the state '${options.state}' cannot be written: ${errorText(error)}`))
+      }
+    }
+    let [isAnnounced, savedMs] = [false, fleet.startedMs]
     while (!signal.aborted && Date.now() < endMs) {
       await pause(Math.min(progressEveryMs, endMs - Date.now()), signal)
       const progress = fleet.progress()
@@ -83,7 +97,11 @@ ${faultHelp()}
         announceReady({ devices: String(progress.devices) })
       }
       report(progress, fleet.startedMs, options.json)
+      if (Date.now() - savedMs < stateEveryMs) continue
+      saveState()
+      savedMs = Date.now()
     }
+    saveState()
     const { published, acknowledged, dropped, messages, errors: errorCount, devices } = await fleet.stop()
     await recording?.close()
     const seconds = Math.round((Date.now() - fleet.startedMs) / 100) / 10

@@ -179,6 +179,8 @@ Ctrl-C ends all of it; the next start continues with the data that is there.
           ...(options['no-fault'] ? [] : ['--fault', `${failing}:${firstFault}`]),
           '--truth',
           join(directory, 'truth.ndjson'),
+          '--state',
+          join(directory, 'plant.json'),
           '--json',
         ]),
         launch('agent', distFile('device/agent.cjs'), [], agentSettings),

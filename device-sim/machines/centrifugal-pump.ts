@@ -20,10 +20,11 @@ const bearingTauS = 600
 export const centrifugalPump: MachineFactory = (random) => {
   const demand = slowDemand(random, 0.95 + 0.05 * random.next())
   const baseVibration = 1.5 + 0.6 * random.next()
-  let bearingC: number | undefined
+  const state = { ...demand.state, bearingC: undefined as number | undefined }
   return {
     modelId: 'dtmi:millwright:CentrifugalPump;1',
     faultKinds: ['bearing-wear', 'cavitation', 'clogging', 'leak', 'imbalance'],
+    state,
     step(stepS, conditions) {
       const { hallC, shift } = conditions
       const wear = severityOf(conditions, 'bearing-wear')
@@ -31,19 +32,19 @@ export const centrifugalPump: MachineFactory = (random) => {
       const clogging = severityOf(conditions, 'clogging')
       const leak = severityOf(conditions, 'leak')
       const imbalance = severityOf(conditions, 'imbalance')
-      const opening = demand(stepS) * shift * (1 - 0.35 * clogging)
+      const opening = demand.after(state, stepS) * shift * (1 - 0.35 * clogging)
       const delivered = nominalFlow * opening * (1 - 0.12 * cavitation)
       const head = shutOffPressure - (shutOffPressure - nominalPressure) * (delivered / nominalFlow) ** 2
       const pressure = head * (1 - 0.1 * cavitation) - 0.5 * leak
       const hydraulicKw = (delivered * head) / 36
       const bearingTarget = hallC + 22 + 1.3 * hydraulicKw + 45 * wear + 6 * imbalance
-      bearingC = lag(bearingC ?? bearingTarget, bearingTarget, stepS, bearingTauS)
+      state.bearingC = lag(state.bearingC ?? bearingTarget, bearingTarget, stepS, bearingTauS)
       const vibration = baseVibration + 0.4 * opening + 6.5 * wear + 2.4 * cavitation + 0.4 * clogging + 3.2 * imbalance
       return {
         flowM3PerH: delivered * (1 - 0.25 * leak) + (0.1 + 0.8 * cavitation) * random.normal(),
         dischargePressureBar: pressure + (0.008 + 0.06 * cavitation) * random.normal(),
         motorCurrentA: 9 + 1.75 * hydraulicKw + 2.2 * wear + 0.05 * random.normal(),
-        bearingTemperatureC: bearingC + 0.06 * random.normal(),
+        bearingTemperatureC: state.bearingC + 0.06 * random.normal(),
         vibrationMmPerS: Math.max(0, vibration + (0.03 + 0.25 * cavitation + 0.2 * wear) * random.normal()),
       }
     },

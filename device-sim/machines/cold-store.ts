@@ -16,13 +16,12 @@ const coolingKw = 6.2
 const capacityKjPerK = 600
 
 export const coldStore: MachineFactory = (random) => {
-  let airC = setPointC + 0.4 * random.next()
-  let goodsC = setPointC
-  let evaporatorC = airC - 6
-  let isCooling = random.next() < 0.5
+  const airC = setPointC + 0.4 * random.next()
+  const state = { airC, goodsC: setPointC, evaporatorC: airC - 6, isCooling: random.next() < 0.5 }
   return {
     modelId: 'dtmi:millwright:ColdStore;1',
     faultKinds: ['door-open', 'refrigerant-leak', 'evaporator-icing'],
+    state,
     step(stepS, conditions) {
       const { hallC } = conditions
       const door = severityOf(conditions, 'door-open')
@@ -31,19 +30,19 @@ export const coldStore: MachineFactory = (random) => {
       const parts = Math.max(1, Math.ceil(stepS / 20))
       for (let part = 0; part < parts; part++) {
         const partS = stepS / parts
-        if (airC > setPointC + hysteresisK) isCooling = true
-        if (airC < setPointC - hysteresisK) isCooling = false
-        const inKw = (0.035 + 0.16 * door) * (hallC - airC)
-        const outKw = isCooling ? coolingKw * (1 - 0.92 * leak) * (1 - 0.9 * icing) : 0
-        airC += ((inKw - outKw + 0.05 * (goodsC - airC)) * partS) / capacityKjPerK
-        goodsC = lag(goodsC, airC, partS, 21_600)
-        evaporatorC = lag(evaporatorC, isCooling ? airC - 8 - 9 * leak - 5 * icing : airC - 1, partS, 60)
+        if (state.airC > setPointC + hysteresisK) state.isCooling = true
+        if (state.airC < setPointC - hysteresisK) state.isCooling = false
+        const inKw = (0.035 + 0.16 * door) * (hallC - state.airC)
+        const outKw = state.isCooling ? coolingKw * (1 - 0.92 * leak) * (1 - 0.9 * icing) : 0
+        state.airC += ((inKw - outKw + 0.05 * (state.goodsC - state.airC)) * partS) / capacityKjPerK
+        state.goodsC = lag(state.goodsC, state.airC, partS, 21_600)
+        state.evaporatorC = lag(state.evaporatorC, state.isCooling ? state.airC - 8 - 9 * leak - 5 * icing : state.airC - 1, partS, 60)
       }
       return {
-        airTemperatureC: airC + 0.04 * random.normal(),
-        goodsTemperatureC: goodsC + 0.03 * random.normal(),
-        evaporatorTemperatureC: evaporatorC + 0.1 * random.normal(),
-        compressorPowerKw: (isCooling ? (coolingKw / 1.9) * (1 - 0.45 * leak) : 0.05) + 0.01 * random.normal(),
+        airTemperatureC: state.airC + 0.04 * random.normal(),
+        goodsTemperatureC: state.goodsC + 0.03 * random.normal(),
+        evaporatorTemperatureC: state.evaporatorC + 0.1 * random.normal(),
+        compressorPowerKw: (state.isCooling ? (coolingKw / 1.9) * (1 - 0.45 * leak) : 0.05) + 0.01 * random.normal(),
         relativeHumidityPct: Math.min(100, 68 + 14 * door + 0.3 * random.normal()),
       }
     },

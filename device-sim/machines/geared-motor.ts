@@ -14,26 +14,27 @@ import type { MachineFactory } from './machine.ts'
 export const gearedMotor: MachineFactory = (random) => {
   const demand = slowDemand(random, 0.75 + 0.1 * random.next())
   const baseVibration = 1.2 + 0.5 * random.next()
-  let [windingC, oilC]: (number | undefined)[] = []
+  const state = { ...demand.state, windingC: undefined as number | undefined, oilC: undefined as number | undefined }
   return {
     modelId: 'dtmi:millwright:GearedMotor;1',
     faultKinds: ['imbalance', 'gear-wear', 'overheating', 'phase-loss'],
+    state,
     step(stepS, conditions) {
       const { hallC, shift } = conditions
       const imbalance = severityOf(conditions, 'imbalance')
       const wear = severityOf(conditions, 'gear-wear')
       const blockedFan = severityOf(conditions, 'overheating')
       const phaseLoss = severityOf(conditions, 'phase-loss')
-      const load = demand(stepS) * shift
+      const load = demand.after(state, stepS) * shift
       const windingTarget = hallC + 62 * load ** 1.6 * (1 + 1.7 * blockedFan + 0.9 * phaseLoss)
       const oilTarget = hallC + 34 * load * (1 + 0.5 * wear)
-      windingC = lag(windingC ?? windingTarget, windingTarget, stepS, 900 * (1 - 0.5 * phaseLoss))
-      oilC = lag(oilC ?? oilTarget, oilTarget, stepS, 1_800)
+      state.windingC = lag(state.windingC ?? windingTarget, windingTarget, stepS, 900 * (1 - 0.5 * phaseLoss))
+      state.oilC = lag(state.oilC ?? oilTarget, oilTarget, stepS, 1_800)
       return {
         speedRpm: 1_500 * (1 - 0.02 * load * (1 + 2 * phaseLoss)) + 0.4 * random.normal(),
         motorCurrentA: (14 + 26 * load) * (1 + 0.7 * phaseLoss) + 0.06 * random.normal(),
-        windingTemperatureC: windingC + 0.1 * random.normal(),
-        gearOilTemperatureC: oilC + 0.08 * random.normal(),
+        windingTemperatureC: state.windingC + 0.1 * random.normal(),
+        gearOilTemperatureC: state.oilC + 0.08 * random.normal(),
         vibrationMmPerS: Math.max(0, baseVibration + 0.3 * load + 3.4 * imbalance + 2.2 * wear + (0.025 + 0.4 * wear) * random.normal()),
       }
     },

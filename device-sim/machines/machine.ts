@@ -9,10 +9,14 @@ export type Conditions = Surroundings & {
   readonly fault: { readonly kind: string; readonly severity: FaultSeverity } | undefined
 }
 
+/** What a machine is at one moment, as JSON: one that is given it goes on from there. */
+export type MachineState = Record<string, number | boolean | undefined>
+
 export type Machine = {
   readonly modelId: string
   /** Kinds of physical fault this machine can have. */
   readonly faultKinds: readonly string[]
+  readonly state: MachineState
   /** Advances by `stepS` seconds and reads the sensors. */
   step(stepS: number, conditions: Conditions): Record<string, number>
 }
@@ -28,20 +32,28 @@ export function severityOf({ fault }: Conditions, kind: string): FaultSeverity {
  * A slowly varying demand around a mean: a load without steps, from two slow waves and a mean-reverting random walk.
  * Relative, 1 is nominal.
  */
-export function slowDemand(random: Random, mean: number): (stepS: number) => number {
+export function slowDemand(random: Random, mean: number): SlowDemand {
   const phases = [random.next() * 2 * Math.PI, random.next() * 2 * Math.PI]
-  let elapsedS = random.next() * 10_000
-  let walk = 0
-  return (stepS) => {
-    elapsedS += stepS
-    walk += -walk * Math.min(1, stepS / 300) + 0.0008 * Math.sqrt(Math.min(stepS, 300)) * random.normal()
-    return (
-      mean +
-      0.04 * Math.sin((2 * Math.PI * elapsedS) / 2_400 + phases[0]!) +
-      0.02 * Math.sin((2 * Math.PI * elapsedS) / 900 + phases[1]!) +
-      walk
-    )
+  return {
+    state: { demandS: random.next() * 10_000, demandWalk: 0 },
+    after(state, stepS) {
+      state.demandS += stepS
+      state.demandWalk += -state.demandWalk * Math.min(1, stepS / 300) + 0.0008 * Math.sqrt(Math.min(stepS, 300)) * random.normal()
+      return (
+        mean +
+        0.04 * Math.sin((2 * Math.PI * state.demandS) / 2_400 + phases[0]!) +
+        0.02 * Math.sin((2 * Math.PI * state.demandS) / 900 + phases[1]!) +
+        state.demandWalk
+      )
+    },
   }
+}
+
+type DemandState = { demandS: number; demandWalk: number }
+export type SlowDemand = {
+  /** To be part of the machine's. */
+  readonly state: DemandState
+  after(state: DemandState, stepS: number): number
 }
 
 /** First-order lag: moves `value` towards `target` with time constant `tauS`. Exact for any step. */

@@ -15,27 +15,27 @@ const cuttingS = 60
 export const machiningSpindle: MachineFactory = (random) => {
   const demand = slowDemand(random, 0.6)
   const baseVibration = 0.9 + 0.3 * random.next()
-  let elapsedS = random.next() * cycleS
-  let bearingC: number | undefined
+  const state = { ...demand.state, elapsedS: random.next() * cycleS, bearingC: undefined as number | undefined }
   return {
     modelId: 'dtmi:millwright:MachiningSpindle;1',
     faultKinds: ['tool-wear', 'imbalance', 'coolant-loss', 'overheating'],
+    state,
     step(stepS, conditions) {
       const { hallC } = conditions
-      elapsedS += stepS
+      state.elapsedS += stepS
       const toolWear = severityOf(conditions, 'tool-wear')
       const imbalance = severityOf(conditions, 'imbalance')
       const coolantLoss = severityOf(conditions, 'coolant-loss')
       const overheating = severityOf(conditions, 'overheating')
-      const isCutting = cycleOf(elapsedS, cycleS).phaseS < cuttingS
-      const load = demand(stepS) * (1 + 0.6 * toolWear)
+      const isCutting = cycleOf(state.elapsedS, cycleS).phaseS < cuttingS
+      const load = demand.after(state, stepS) * (1 + 0.6 * toolWear)
       const target = hallC + 9 + 26 * load * (cuttingS / cycleS) + 45 * coolantLoss + 40 * overheating
-      bearingC = lag(bearingC ?? target, target, stepS, 1_200)
+      state.bearingC = lag(state.bearingC ?? target, target, stepS, 1_200)
       const turning = isCutting ? 1 : 0
       return {
         spindleSpeedRpm: turning * 8_000 + (isCutting ? 3 * random.normal() : 0),
         spindleCurrentA: 6 + 24 * load * turning + 0.1 * random.normal(),
-        bearingTemperatureC: bearingC + 0.06 * random.normal(),
+        bearingTemperatureC: state.bearingC + 0.06 * random.normal(),
         coolantFlowLPerMin: Math.max(0, 22 * turning * (1 - 0.9 * coolantLoss) + 0.08 * turning * random.normal()),
         vibrationMmPerS: Math.max(0, 0.3 + turning * (baseVibration + 1.4 * toolWear + 3 * imbalance) + 0.03 * random.normal()),
       }

@@ -14,32 +14,35 @@ const areaM2 = 7.07
 const [levelMinM, levelMaxM] = [2.5, 4.5]
 
 export const storageTank: MachineFactory = (random) => {
-  let levelM = levelMinM + (levelMaxM - levelMinM) * random.next()
-  let isFilling = random.next() < 0.5
-  let liquidC: number | undefined
-  let gasPpm = 12
+  const state = {
+    levelM: levelMinM + (levelMaxM - levelMinM) * random.next(),
+    isFilling: random.next() < 0.5,
+    liquidC: undefined as number | undefined,
+    gasPpm: 12,
+  }
   return {
     modelId: 'dtmi:millwright:StorageTank;1',
     faultKinds: ['gas-leak', 'tank-leak', 'overfill'],
+    state,
     step(stepS, conditions) {
       const { outdoorC, shift } = conditions
       const gasLeak = severityOf(conditions, 'gas-leak')
       const tankLeak = severityOf(conditions, 'tank-leak')
       const overfill = severityOf(conditions, 'overfill')
-      if (levelM < levelMinM) isFilling = true
-      if (levelM > levelMaxM) isFilling = false
+      if (state.levelM < levelMinM) state.isFilling = true
+      if (state.levelM > levelMaxM) state.isFilling = false
       // A fill valve that does not close, and a pump that pushes on.
-      const inM3PerH = isFilling ? 6 : 0
+      const inM3PerH = state.isFilling ? 6 : 0
       const flowM3PerH = inM3PerH + 60 * overfill
-      levelM = Math.max(0, Math.min(6, levelM + ((flowM3PerH - 3 * shift - 45 * tankLeak) * stepS) / 3_600 / areaM2))
-      liquidC = lag(liquidC ?? outdoorC, outdoorC, stepS, 28_800)
-      gasPpm = lag(gasPpm, 12 + 900 * gasLeak + 25 * tankLeak, stepS, 40)
+      state.levelM = Math.max(0, Math.min(6, state.levelM + ((flowM3PerH - 3 * shift - 45 * tankLeak) * stepS) / 3_600 / areaM2))
+      state.liquidC = lag(state.liquidC ?? outdoorC, outdoorC, stepS, 28_800)
+      state.gasPpm = lag(state.gasPpm, 12 + 900 * gasLeak + 25 * tankLeak, stepS, 40)
       return {
-        levelM: levelM + 0.002 * random.normal(),
-        headPressureBar: 0.0775 * levelM + 0.0003 * random.normal(),
+        levelM: state.levelM + 0.002 * random.normal(),
+        headPressureBar: 0.0775 * state.levelM + 0.0003 * random.normal(),
         inflowM3PerH: Math.max(0, flowM3PerH + (flowM3PerH > 0 ? 0.03 * random.normal() : 0)),
-        liquidTemperatureC: liquidC + 0.05 * random.normal(),
-        gasPpm: Math.max(0, gasPpm + 0.4 * random.normal()),
+        liquidTemperatureC: state.liquidC + 0.05 * random.normal(),
+        gasPpm: Math.max(0, state.gasPpm + 0.4 * random.normal()),
       }
     },
   }

@@ -1,29 +1,50 @@
-import { describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
 import { deviceModel } from '../../contract/device-model.ts'
 import { watchReading } from '../../detection/device-watch.ts'
 import { newDeviceWatch } from '../../detection/watch-state.ts'
+import type { DeviceWatch } from '../../detection/watch-state.ts'
 import { physicalFaultKinds, randomFaults, sensorFaultKinds } from '../../device-sim/faults/fault.ts'
 import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { FleetFile, machinesOf } from '../../device-sim/fleet-file.ts'
 import { machineKindNames } from '../../device-sim/machine-kinds.ts'
 import { createPlant, mixedMachines } from '../../device-sim/plant.ts'
-import type { Moment, SimulatedDevice } from '../../device-sim/plant.ts'
+import type { DeviceState, Moment, SimulatedDevice } from '../../device-sim/plant.ts'
+import { readPlantState, writePlantState } from '../../device-sim/plant-state.ts'
 
-/** Alerts of a plant over some time, one reading a second, as `device signal condition`. */
-function alertsOf(hours: number, { machines = mixedMachines(16), faults = [] as PlannedFault[] } = {}): string[] {
-  return createPlant({ machines, seed: 'plant', faults }).flatMap((machine) => {
-    const watch = newDeviceWatch(machine.deviceId)
+const folder = mkdtempSync(join(tmpdir(), 'plant-'))
+const file = join(folder, 'plant.json')
+afterAll(() => rmSync(folder, { recursive: true }))
+
+type Watcher = (machine: SimulatedDevice, bootId: string, seconds: { first: number; last: number; later: number }) => string[]
+
+/** Watches one device after another, one reading a second: the alerts raised, as `device signal condition`. */
+function newWatcher(): Watcher {
+  const watches = new Map<string, DeviceWatch>()
+  let seq = 0
+  return (machine, bootId, { first, last, later }) => {
+    const watch = watches.get(machine.deviceId) ?? newDeviceWatch(machine.deviceId)
+    watches.set(machine.deviceId, watch)
     const model = deviceModel(machine.modelId)
     const raised: string[] = []
-    let seq = 0
-    for (let second = 1; second <= hours * 3600; second++) {
+    for (let second = first; second <= last; second++) {
+      const timeMs = (second + later) * 1000
       for (const [signal, value] of Object.entries(machine.read(second).values)) {
-        const events = watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs: second * 1000, value }, model, second * 1000)
+        const events = watchReading(watch, { signal, bootId, seq: ++seq, timeMs, value }, model, timeMs)
         for (const event of events) if (event.kind === 'raised') raised.push(`${machine.deviceId} ${signal} ${event.condition}`)
       }
     }
     return raised
-  })
+  }
+}
+
+function alertsOf(hours: number, { machines = mixedMachines(16), faults = [] as PlannedFault[] } = {}): string[] {
+  const watch = newWatcher()
+  return createPlant({ machines, seed: 'plant', faults }).flatMap((machine) =>
+    watch(machine, 'b', { first: 1, last: hours * 3_600, later: 0 }),
+  )
 }
 
 const pump = (faults: readonly Omit<PlannedFault, 'deviceId'>[] = []): SimulatedDevice =>
@@ -44,6 +65,26 @@ describe('a simulated plant', () => {
       JSON.stringify(createPlant({ machines: mixedMachines(8), seed }).map((machine) => [1, 2, 3].map((second) => machine.read(second))))
     expect(readings('a')).toBe(readings('a'))
     expect(readings('a')).not.toBe(readings('b'))
+  })
+
+  test('that is left and goes on from where it was looks like one that rested, not like one that fails', () => {
+    const machines = mixedMachines(16)
+    const [hour, rest, quarter] = [3_600, 20, 900]
+    const alertsAfter = (states: (plant: readonly SimulatedDevice[]) => ReadonlyMap<string, DeviceState>) => {
+      const watch = newWatcher()
+      const first = createPlant({ machines, seed: 'plant' })
+      const before = first.flatMap((machine) => watch(machine, 'one', { first: 1, last: hour, later: 0 }))
+      const second = createPlant({ machines, seed: 'plant', states: states(first) })
+      const after = second.flatMap((machine) => watch(machine, 'two', { first: 1, last: quarter, later: hour + rest }))
+      return { before, after }
+    }
+    const kept = alertsAfter((plant) => {
+      writePlantState(file, 'plant', plant)
+      return readPlantState(file, 'plant')
+    })
+    expect(kept).toEqual({ before: [], after: [] })
+    // A world that jumps is what the detectors are for.
+    expect(alertsAfter(() => readPlantState(file, 'another')).after).not.toEqual([])
   })
 
   test('measures what its device models name, with the decimals its sensors have', () => {
