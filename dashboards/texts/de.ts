@@ -104,7 +104,7 @@ export const de: Record<TextKey, string> = {
   failedFor: '{name}: {problem}',
   shelvedUntil: 'zurückgestellt bis {time} von {name}: {reason}',
   outOfServiceBy: 'außer Betrieb von {name}: {reason}',
-  alertCount: '{count} Alarme',
+  alertCount: 'Alarme: {count}',
   newAlert: 'Neuer Alarm, Priorität {priority}: {name}',
   shortcutsHelp: 'j, k: nächster, voriger · x: wählen · a: quittieren · s: zurückstellen · Enter: öffnen · /: Filter · ?: diese Hilfe',
 
@@ -293,7 +293,7 @@ export const de: Record<TextKey, string> = {
   aYear: 'Ein Jahr',
 
   kpisOf: 'Wie gut die Alarme sind',
-  kpiSpan: '{days} Tage, {operators} Bediener',
+  kpiSpan: 'Tage: {days}, Bediener: {operators}',
   fewDays: 'ISA-18.2 verlangt mindestens 30 Tage; mit Vorsicht lesen.',
   measure: 'Größe',
   value: 'Wert',

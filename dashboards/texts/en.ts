@@ -102,7 +102,7 @@ export const en = {
   failedFor: '{name}: {problem}',
   shelvedUntil: 'shelved until {time} by {name}: {reason}',
   outOfServiceBy: 'out of service by {name}: {reason}',
-  alertCount: '{count} alerts',
+  alertCount: 'Alerts: {count}',
   newAlert: 'New {priority} alert: {name}',
   shortcutsHelp: 'j, k: next, previous · x: select · a: acknowledge · s: shelve · Enter: open · /: filter · ?: this help',
 
@@ -291,7 +291,7 @@ export const en = {
   aYear: 'A year',
 
   kpisOf: 'How good the alarms are',
-  kpiSpan: '{days} days, {operators} operators',
+  kpiSpan: 'Days: {days}, operators: {operators}',
   fewDays: 'ISA-18.2 asks for at least 30 days; read these with care.',
   measure: 'Measure',
   value: 'Value',

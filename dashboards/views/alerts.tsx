@@ -144,7 +144,9 @@ function Worklist({ feed, standing }: { feed: Feed; standing: Shown }) {
       </div>
       <div class="toolbar" role="group" tabIndex={0} aria-label={t('selected', { count: chosen.length })}>
         <span class="count" aria-live="polite">
-          {chosen.length > 0 ? t('selected', { count: chosen.length }) : t('alertCount', { count: formatCount(shown.length) })}
+          {chosen.length > 0
+            ? t('selected', { count: chosen.length })
+            : t('alertCount', { count: feed.data ? formatCount(shown.length) : '–' })}
         </span>
         {actionsIn[standing].map((action) => (
           <button key={action} type="button" disabled={meant.length === 0 || isBusy} onClick={() => act(action)}>

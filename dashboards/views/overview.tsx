@@ -20,7 +20,7 @@ export function Overview({ alerts }: { alerts: Feed }) {
   return (
     <main>
       <h1 class="visually-hidden">{t('overview')}</h1>
-      <Figures devices={list} alerts={alerts} />
+      <Figures devices={devices.data} alerts={alerts} />
       <section class="panel">
         <h2>{t('openAlerts')}</h2>
         {alerts.data === undefined && <p class="none">{alerts.problem ?? t('loading')}</p>}
@@ -34,7 +34,8 @@ export function Overview({ alerts }: { alerts: Feed }) {
       </section>
       <section class="panel">
         <h2>{t('plant')}</h2>
-        {list.length === 0 && <p class="none">{devices.problem ?? t('noMachine')}</p>}
+        {devices.data === undefined && <p class="none">{devices.problem ?? t('loading')}</p>}
+        {devices.data?.length === 0 && <p class="none">{t('noMachine')}</p>}
         {sitesOf(list).map(({ site, lines }) => (
           <div key={site} class="site">
             <h3>{site === '' ? t('elsewhere') : site}</h3>
@@ -57,10 +58,11 @@ export function Overview({ alerts }: { alerts: Feed }) {
   )
 }
 
-function Figures({ devices, alerts }: { devices: readonly DeviceView[]; alerts: Feed }) {
-  const sensors = devices.flatMap(({ signals }) => signals)
-  const count = (state: SensorState) => sensors.filter((sensor) => sensor.state === state).length
-  const open = alerts.data ?? []
+/** What is not known yet has no figure: a nought would say that all is well. */
+function Figures({ devices, alerts }: { devices: readonly DeviceView[] | undefined; alerts: Feed }) {
+  const sensors = devices?.flatMap(({ signals }) => signals)
+  const count = (state: SensorState) => sensors?.filter((sensor) => sensor.state === state).length
+  const open = alerts.data
   return (
     <section class="panel" aria-label={t('sensorsByState')}>
       {alerts.flood && (
@@ -69,23 +71,31 @@ function Figures({ devices, alerts }: { devices: readonly DeviceView[]; alerts: 
         </p>
       )}
       <dl class="counts">
-        <Count name={t('openAlerts')} value={open.length} isAlarm={open.length > 0} />
-        <Count name={t('unacknowledged')} value={open.filter(({ acknowledged }) => acknowledged === undefined).length} />
-        <Count name={t('machines')} value={devices.length} />
-        <Count name={t('sensors')} value={sensors.length} />
+        <Count name={t('openAlerts')} value={open?.length} isAlarm={(open?.length ?? 0) > 0} />
+        <Count name={t('unacknowledged')} value={open?.filter(({ acknowledged }) => acknowledged === undefined).length} />
+        <Count name={t('machines')} value={devices?.length} />
+        <Count name={t('sensors')} value={sensors?.length} />
         {states.map((state) => (
-          <Count key={state} name={t(`sensor.${state}`)} value={count(state)} isAlarm={state === 'alarm' && count(state) > 0} isPart />
+          <Count
+            key={state}
+            name={t(`sensor.${state}`)}
+            value={count(state)}
+            isAlarm={state === 'alarm' && (count(state) ?? 0) > 0}
+            isPart
+          />
         ))}
       </dl>
     </section>
   )
 }
 
-function Count({ name, value, isAlarm = false, isPart = false }: { name: string; value: number; isAlarm?: boolean; isPart?: boolean }) {
+type CountProps = { readonly name: string; readonly value: number | undefined; readonly isAlarm?: boolean; readonly isPart?: boolean }
+
+function Count({ name, value, isAlarm = false, isPart = false }: CountProps) {
   return (
     <div data-alarm={isAlarm} data-part={isPart}>
       <dt>{name}</dt>
-      <dd>{value}</dd>
+      <dd>{value ?? '–'}</dd>
     </div>
   )
 }

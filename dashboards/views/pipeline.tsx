@@ -39,7 +39,7 @@ export function PipelinePage() {
       <div class="columns">
         <section class="panel">
           <h2>{t('gateways')}</h2>
-          <Gateways devices={devices.data ?? []} />
+          {devices.data ? <Gateways devices={devices.data} /> : <p class="none">{devices.problem ?? t('loading')}</p>}
         </section>
         <section class="panel">
           <h2>{t('partitions')}</h2>
@@ -64,7 +64,7 @@ export function PipelinePage() {
         {givenUp.data && givenUp.data.deliveries.length > 0 ? (
           <Deliveries deliveries={givenUp.data.deliveries} refresh={givenUp.refresh} />
         ) : (
-          <p class="none">{givenUp.problem ?? t('none')}</p>
+          <p class="none">{givenUp.problem ?? t(givenUp.data ? 'none' : 'loading')}</p>
         )}
       </section>
       <LaptopPanels published={ledger.data?.total.published} devices={devices.data ?? []} />

@@ -540,7 +540,7 @@ describe('ten thousand open alerts', () => {
     })
     for (const transaction of intoTransactions(rows.map((row) => [...row]))) await tables.alerts.submitTransaction(transaction)
     const { page, problems, close } = await openPage(browser, product, '/alerts')
-    await page.getByText(/10,\d\d\d alerts/).waitFor({ timeout: 30_000 })
+    await page.getByText(/Alerts: 10,\d\d\d/).waitFor({ timeout: 30_000 })
     expect(await page.locator('.alert').count()).toBeLessThan(60)
     const frameMs = await page.locator('.virtual').evaluate(
       (list) =>
@@ -562,7 +562,7 @@ describe('ten thousand open alerts', () => {
     expect(sorted[sorted.length >> 1]).toBeLessThan(34)
     expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(100)
     await page.getByRole('searchbox').fill('fleet-9999')
-    await page.getByText('1 alerts', { exact: true }).waitFor()
+    await page.getByText('Alerts: 1', { exact: true }).waitFor()
     await page.screenshot({ path: join(root, 'test', 'output', 'alerts-found.png') })
     expect(problems).toEqual([])
     await close()
