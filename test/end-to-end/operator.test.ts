@@ -190,6 +190,28 @@ describe('live', () => {
     await close()
   }, 60_000)
 
+  test('what the page has not been told it does not count: a nought would say that all is well', async () => {
+    const { page, close } = await openPage(browser, product, '/kpis')
+    await page.route(/\/api\/v1\/(alerts|devices)/, (route) => route.abort())
+    await page.goto(product.url)
+    const figures = page.locator('.counts dd')
+    await figures.first().waitFor()
+    expect(new Set(await figures.allTextContents())).toEqual(new Set(['–']))
+    expect(await page.getByText('No machine has reported yet.').count()).toBe(0)
+    await page.unroute(/\/api\/v1\/(alerts|devices)/)
+    await eventually(async () => ((await figures.allTextContents()).every((figure) => /^\d+$/.test(figure)) ? true : undefined))
+    await close()
+  }, 30_000)
+
+  test('a browser without a language, as on a display of its own, shows the page', async () => {
+    const { page, problems, close } = await openPage(browser, product, '/kpis')
+    await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'language', { get: () => 'C', configurable: true }))
+    await page.goto(product.url)
+    await page.locator('.counts dd').first().waitFor()
+    expect(problems).toEqual([])
+    await close()
+  }, 30_000)
+
   test('fifty live charts at two points a second leave the page its breath', async () => {
     const device = await connectDevice(product, 'many-signals')
     const signals = Array.from({ length: 50 }, (_, index) => `signal${String(index).padStart(2, '0')}`)
