@@ -31,7 +31,8 @@ export async function requirePackages() {
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockfile).mtimeMs) return
   const started = Date.now()
   process.stdout.write('installing packages (once) …\n')
-  const options = ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
+  // What builds and tests is among them, also where NODE_ENV says production.
+  const options = ['ci', '--include=dev', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
   const npm = spawn('npm', options, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' })
   const progress = setInterval(() => process.stdout.write(`… ${((Date.now() - started) / 1000).toFixed(0)} s\n`), 5_000)
   const status = await new Promise((done) => npm.once('error', () => done(1)).once('close', done))
