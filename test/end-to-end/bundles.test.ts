@@ -114,6 +114,11 @@ describe('the device bundle', () => {
   })
 })
 
+test.each(['device/agent.cjs', 'edge/edge-module.cjs', 'functions/main.cjs'])('%s is held with one byte a letter', (bundle) => {
+  const wide = [...readFileSync(join(folder, bundle), 'utf8')].filter((character) => character.charCodeAt(0) > 0xff)
+  expect(wide).toEqual([])
+})
+
 test.each(['device/agent.cjs', 'edge/edge-module.cjs'])('%s says at once when its Node is too old', async (bundle) => {
   const old = join(folder, 'old.cjs')
   writeFileSync(old, `Object.defineProperty(process.versions, 'node', { value: '20.11.0' })\nrequire('./${bundle}')\n`)
