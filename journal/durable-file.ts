@@ -16,12 +16,16 @@ export async function written(handle: FileHandle): Promise<void> {
   if (!syncsAsItWrites) await handle.datasync()
 }
 
-/** Makes the names in a folder durable. Windows does that by itself, and refuses to be asked. */
+/** What Windows, a network share or a folder of another system answers that cannot be asked. */
+const cannotSyncFolders = new Set(['EPERM', 'EACCES', 'EINVAL', 'EISDIR', 'ENOSYS', 'ENOTSUP'])
+
+/** Makes the names in a folder durable, where the file system does not do so by itself. */
 export function syncFolder(directory: string): void {
-  if (process.platform === 'win32') return
   const descriptor = openSync(directory, 'r')
   try {
     fsyncSync(descriptor)
+  } catch (error) {
+    if (!cannotSyncFolders.has((error as NodeJS.ErrnoException).code ?? '')) throw error
   } finally {
     closeSync(descriptor)
   }
