@@ -37,7 +37,7 @@ export function formatCount(value: number): string {
 }
 
 export function formatShare(share: number): string {
-  return share.toLocaleString(locale(), { style: 'percent', maximumFractionDigits: 1 })
+  return `${(100 * share).toLocaleString(locale(), { maximumFractionDigits: 1 })} %`
 }
 
 const hm = { hour: '2-digit', minute: '2-digit' } as const
