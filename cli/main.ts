@@ -1,7 +1,7 @@
 /** The `millwright` command line. Exit codes: 0 fine, 1 failed, 2 wrong use. */
 import 'zod/compile'
-import { errorText } from '../contract/error-text.ts'
 import { MalformedConnectionStringError } from '../contract/connection.ts'
+import { errorText } from '../contract/error-text.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 

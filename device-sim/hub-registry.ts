@@ -1,8 +1,8 @@
 /** Registers devices with a hub over its documented REST API, so that a simulator can start against an empty one. */
 import https from 'node:https'
 import { z } from 'zod'
-import { errorText } from '../contract/error-text.ts'
 import { parseConnectionString } from '../contract/connection.ts'
+import { errorText } from '../contract/error-text.ts'
 import { sharedAccessSignature } from './device-credentials.ts'
 import { httpsRequest } from './https-request.ts'
 

@@ -63,25 +63,25 @@ export class SupervisedProcess {
         () => reject(new Error(`${name} was not ready within ${limits.readyMs / 1000} s; its log is ${logFile}`)),
         limits.readyMs,
       )
-      const child = this.#spawn((why) => {
+      const onReady = (details: Record<string, string>) => {
+        if (isReady) return
+        isReady = true
+        clearTimeout(timer)
+        this.#args = this.#options.argsOnceReady?.(details) ?? this.#args
+        resolve(details)
+      }
+      const onEnd = (why: string) => {
         clearTimeout(timer)
         if (isReady) return
         // Before it was ever ready there is nothing to keep alive: the caller is told instead.
         this.#isStopping = true
         reject(new Error(`${name} ended with ${why}: ${this.#lastError}; its log is ${logFile}`))
-      })
-      child.on('message', (message) => {
-        const told = SupervisorMessage.safeParse(message).data
-        if (told?.kind !== 'ready' || isReady) return
-        isReady = true
-        clearTimeout(timer)
-        this.#args = this.#options.argsOnceReady?.(told.details) ?? this.#args
-        resolve(told.details)
-      })
+      }
+      this.#spawn(onReady, onEnd)
     })
   }
 
-  #spawn(onEnd: (why: string) => void = () => {}): ChildProcess {
+  #spawn(onReady: (details: Record<string, string>) => void = () => {}, onEnd: (why: string) => void = () => {}): void {
     const { script, environment } = this.#options
     const startedMs = Date.now()
     // The channel tells a child when its supervisor is gone, also by kill -9.
@@ -104,12 +104,12 @@ export class SupervisedProcess {
     }
     child.on('message', (message) => {
       const told = SupervisorMessage.safeParse(message).data
-      if (told?.kind === 'restart' && !this.#isStopping && !this.#options.signal.aborted) this.#options.onRestart(told.name, told.why)
+      if (told?.kind === 'ready') onReady(told.details)
+      else if (told && !this.#isStopping && !this.#options.signal.aborted) this.#options.onRestart(told.name, told.why)
     })
     child.once('exit', (code, signal) => ended(signal ?? `code ${code}`))
     // A computer that has no room for one more process may have it in a moment.
     child.on('error', (error) => ended(error.message))
-    return child
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 /** Sends what is due: one attempt each, the messages of an alert in their order, the next attempt after a growing pause. */
 import { createHash } from 'node:crypto'
-import { errorText } from '../../contract/error-text.ts'
 import type { Alert } from '../../contract/alert.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { byPriority } from '../../contract/priorities.ts'
 import { appendEvent, listAlerts, readAlert } from '../store/alert-store.ts'
 import { messagesWith, outboxOf, updateOutbox } from '../store/outbox-store.ts'

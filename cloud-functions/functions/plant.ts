@@ -1,8 +1,8 @@
 /** The plant as a whole: where machines stand, and the messages that were set aside. */
 import { z } from 'zod'
-import { errorText } from '../../contract/error-text.ts'
 import { DeadLetterDetail, DeadLetterList, PartitionList } from '../../contract/api.ts'
 import type { DeadLetterView } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { Topology } from '../alerting/topology.ts'
 import { endpoint } from '../api/endpoint.ts'

@@ -2,11 +2,11 @@
  * The hot path's core: folds one message of a partition into the states of its devices and says what follows from it.
  * Pure: the same messages give the same states and effects, whatever the batches they arrived in.
  */
-import { errorText } from '../../contract/error-text.ts'
 import type { DetectedEvent } from '../../contract/alert.ts'
 import { deviceModel } from '../../contract/device-model.ts'
 import type { DeviceModel } from '../../contract/device-model.ts'
 import { decodeEdgeAlerts, edgeAlertsContentType } from '../../contract/edge-alerts.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { decodeTelemetry, previewProperty, rejectedAtEdge, stampedRange } from '../../contract/telemetry/decode.ts'
 import type { TelemetryMessage } from '../../contract/telemetry/decode.ts'

@@ -1,8 +1,8 @@
 /** Tells open pages at once, by Azure Web PubSub. What cannot be told is not lost: pages ask again. */
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
-import { errorText } from '../../contract/error-text.ts'
 import { liveGroups, liveHub } from '../../contract/api.ts'
 import type { AlertItem, LiveDevice, LiveMessage } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import type { PubSubConnection } from '../azure-connections.ts'
 import { Bursts } from './bursts.ts'
 

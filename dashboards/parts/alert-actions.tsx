@@ -1,7 +1,7 @@
 /** What can be done to alerts, one or many: a dialog where something must be said, and what came of it. */
 import { useState } from 'preact/hooks'
-import { errorText } from '../../contract/error-text.ts'
 import type { AlertItem } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { post } from '../live.ts'
 import { t } from '../texts/texts.ts'
 import { Dialog } from './dialog.tsx'

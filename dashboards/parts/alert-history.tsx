@@ -1,7 +1,7 @@
 /** What happened to an alert, and who was told of it. */
 import { useState } from 'preact/hooks'
-import { errorText } from '../../contract/error-text.ts'
 import type { AlertDetail, Delivery } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { post } from '../live.ts'
 import { t } from '../texts/texts.ts'
 import type { TextKey } from '../texts/texts.ts'

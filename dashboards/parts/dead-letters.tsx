@@ -1,7 +1,7 @@
 /** Messages that were set aside: looked at, mended, and sent again in their device's name. */
 import { useState } from 'preact/hooks'
-import { errorText } from '../../contract/error-text.ts'
 import type { DeadLetterDetail, DeadLetterView } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { post, useLive } from '../live.ts'
 import { t } from '../texts/texts.ts'
 import { formatCount } from './format.ts'

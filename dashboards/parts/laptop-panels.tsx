@@ -1,8 +1,8 @@
 /** What only the laptop has: switches that break its cloud, the truth about its simulated faults, and what Azure would ask. */
 import { useRef, useState } from 'preact/hooks'
-import { errorText } from '../../contract/error-text.ts'
 import type { AlertItems, DeviceView } from '../../contract/api.ts'
 import { yearlyCost } from '../../contract/azure-costs.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { post, useLive } from '../live.ts'
 import { scoreOf } from '../scoreboard.ts'
 import type { Label } from '../scoreboard.ts'

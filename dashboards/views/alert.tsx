@@ -1,7 +1,7 @@
 /** One alert: why it was raised, what it means, what to do, what has been done. */
 import { useState } from 'preact/hooks'
-import { errorText } from '../../contract/error-text.ts'
 import type { AlertDetail, AlertExplanation } from '../../contract/api.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { post, useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
 import { actionWords, Outcome, useActions } from '../parts/alert-actions.tsx'

@@ -71,29 +71,23 @@ function Figures({ devices, alerts }: { devices: readonly DeviceView[] | undefin
         </p>
       )}
       <dl class="counts">
-        <Count name={t('openAlerts')} value={open?.length} isAlarm={(open?.length ?? 0) > 0} />
+        <Count name={t('openAlerts')} value={open?.length} countsAlarms />
         <Count name={t('unacknowledged')} value={open?.filter(({ acknowledged }) => acknowledged === undefined).length} />
         <Count name={t('machines')} value={devices?.length} />
         <Count name={t('sensors')} value={sensors?.length} />
         {states.map((state) => (
-          <Count
-            key={state}
-            name={t(`sensor.${state}`)}
-            value={count(state)}
-            isAlarm={state === 'alarm' && (count(state) ?? 0) > 0}
-            isPart
-          />
+          <Count key={state} name={t(`sensor.${state}`)} value={count(state)} countsAlarms={state === 'alarm'} isPart />
         ))}
       </dl>
     </section>
   )
 }
 
-type CountProps = { readonly name: string; readonly value: number | undefined; readonly isAlarm?: boolean; readonly isPart?: boolean }
+type CountProps = { readonly name: string; readonly value: number | undefined; readonly countsAlarms?: boolean; readonly isPart?: boolean }
 
-function Count({ name, value, isAlarm = false, isPart = false }: CountProps) {
+function Count({ name, value, countsAlarms = false, isPart = false }: CountProps) {
   return (
-    <div data-alarm={isAlarm} data-part={isPart}>
+    <div data-alarm={countsAlarms && value !== undefined && value > 0} data-part={isPart}>
       <dt>{name}</dt>
       <dd>{value ?? '–'}</dd>
     </div>

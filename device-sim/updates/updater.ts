@@ -3,8 +3,8 @@
  * Each step is reported by an acknowledgement, and so is what came of the trial after the restart.
  */
 import { z } from 'zod'
-import { errorText } from '../../contract/error-text.ts'
 import type { Acknowledgement } from '../../contract/acknowledgement.ts'
+import { errorText } from '../../contract/error-text.ts'
 import { pause } from '../pause.ts'
 import { confirmed, decide, onTrial, Release } from './release.ts'
 import type { ReleaseFolder } from './release-folder.ts'

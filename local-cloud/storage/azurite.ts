@@ -1,12 +1,13 @@
 /** Azurite as a child process: blobs, queues and tables with the account and API of Azure Storage. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
+import { isRunning, markOf, ProcessMark, readLock } from '../../journal/folder-lock.ts'
 import { endProcess } from '../end-process.ts'
 
 export const storageAccount = {
@@ -79,7 +80,7 @@ export async function startAzurite(directory: string, wanted: AzuritePorts): Pro
   const child = spawn(process.execPath, [...imports, script, ...options], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
-  if (child.pid !== undefined) writeFileSync(pidFile(directory), String(child.pid))
+  if (child.pid !== undefined) writeFileSync(markFile(directory), JSON.stringify(markOf(child.pid)))
   const ports = await new Promise<AzuritePorts>((resolve, reject) => {
     let output = ''
     const timer = setTimeout(
@@ -129,24 +130,15 @@ async function saveTables(child: ChildProcess, directory: string): Promise<void>
   }
 }
 
-const pidFile = (directory: string) => join(directory, 'azurite.pid')
+const markFile = (directory: string) => join(directory, 'azurite.lock')
 const predecessorMsMax = 5_000
 
 /** An Azurite whose parent was killed is saving its last: two on one folder would write over each other. */
 async function predecessorGone(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true })
-  const pid = existsSync(pidFile(directory)) ? Number(readFileSync(pidFile(directory), 'utf8')) : 0
+  const predecessor = readLock(markFile(directory), ProcessMark)
   const deadline = Date.now() + predecessorMsMax
-  while (pid > 0 && isAlive(pid) && Date.now() < deadline) await delay(50)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
+  while (predecessor && isRunning(predecessor) && Date.now() < deadline) await delay(50)
 }
 
 /** The port a service says it listens on, once its line is whole. The kernel chose it where 0 was asked for: no one else can have it. */
