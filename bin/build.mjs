@@ -60,7 +60,7 @@ export async function build() {
   const deployed = { ...node, minifyWhitespace: true, banner: { js: nodeCheck } }
   // bufferutil and utf-8-validate are optional accelerators of `ws`; it works without them.
   const external = ['bufferutil', 'utf-8-validate']
-  await Promise.all([
+  const bundles = [
     // The runtime itself answers for @azure/functions-core.
     esbuild.build({
       ...deployed,
@@ -106,7 +106,9 @@ export async function build() {
       outfile: 'dist/dashboards/app.js',
     }),
     esbuild.build({ ...common, sourcemap: false, minify: true, entryPoints: ['dashboards/app.css'], outfile: 'dist/dashboards/app.css' }),
-  ])
+  ]
+  // Its own process would stay for as long as this one does, with all that it has read.
+  await Promise.all(bundles).finally(() => esbuild.stop())
   const copies = [
     ['cloud-functions/host.json', 'functions/host.json'],
     ['dashboards/index.html', 'dashboards/index.html'],

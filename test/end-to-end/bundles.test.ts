@@ -1,6 +1,7 @@
 /** What is deployed starts from `dist/` alone, in a folder where nothing else is. */
-import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -165,6 +166,26 @@ describe('the functions bundle', () => {
 })
 
 describe('npm start', () => {
+  test.skipIf(process.platform === 'win32')('keeps nothing of the build in memory', async () => {
+    const copy = mkdtempSync(join(tmpdir(), 'built '))
+    const left = ['node_modules', '.git', 'dist', '.millwright'].map((name) => join(root, name))
+    cpSync(root, copy, { recursive: true, filter: (path) => !left.includes(path) })
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+    const program = `import('./bin/build.mjs').then(({ build }) => build()).then(() => console.log('built'))\nprocess.stdin.resume()`
+    const builder = spawn(process.execPath, ['-e', program], { cwd: copy, stdio: ['pipe', 'pipe', 'inherit'] })
+    try {
+      await once(builder.stdout, 'data')
+      const childrenOf = (pid: number) =>
+        execFileSync('ps', ['-A', '-o', 'ppid=,args='], { encoding: 'utf8' })
+          .split('\n')
+          .filter((line) => Number.parseInt(line, 10) === pid)
+      await eventually(() => (childrenOf(builder.pid!).length === 0 ? true : undefined), { what: 'the end of what built' })
+    } finally {
+      builder.kill()
+      await once(builder, 'close')
+      rmSync(copy, { recursive: true })
+    }
+  })
   test.skipIf(process.platform === 'win32')(
     'ends with npm, whoever ends that',
     async () => {
