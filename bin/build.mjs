@@ -107,8 +107,12 @@ export async function build() {
     }),
     esbuild.build({ ...common, sourcemap: false, minify: true, entryPoints: ['dashboards/app.css'], outfile: 'dist/dashboards/app.css' }),
   ]
-  // Its own process would stay for as long as this one does, with all that it has read.
-  await Promise.all(bundles).finally(() => esbuild.stop())
+  try {
+    await Promise.all(bundles)
+  } finally {
+    // Its own process would stay for as long as this one does, with all that it has read.
+    await esbuild.stop()
+  }
   const copies = [
     ['cloud-functions/host.json', 'functions/host.json'],
     ['dashboards/index.html', 'dashboards/index.html'],

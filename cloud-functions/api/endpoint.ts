@@ -35,8 +35,14 @@ export type Endpoint<Query extends z.ZodType = z.ZodType, Body extends z.ZodType
   readonly access: Access
   readonly query?: Query
   readonly body?: Body
-  /** Schema of a 200; without, the answer is no JSON, or empty. */
+  /** Schema of an answer in JSON. */
   readonly response?: z.ZodType
+  /** Content types of an answer that is no JSON. */
+  readonly types?: readonly string[]
+  /** Of an answer that went well; 200 when absent. */
+  readonly status?: 202 | 204 | 303
+  /** Takes `If-Match` with the ETag of what it changes. */
+  readonly isConditional?: boolean
   readonly extraOutputs?: FunctionOutput[]
   /** @returns plain data, or a finished response */
   readonly handle: (parts: Parts<Query, Body>) => Promise<unknown>
@@ -54,7 +60,8 @@ export function endpoint<Query extends z.ZodType, Body extends z.ZodType>(declar
   declared.push(declaration)
   const { name, method, path, access, query, body, extraOutputs, handle, versionOf } = declaration
   app.http(name, {
-    methods: [method],
+    // Who asks for the headers alone gets those of the whole answer.
+    methods: method === 'GET' ? ['GET', 'HEAD'] : [method],
     authLevel: 'anonymous',
     route: `v1/${path}`,
     ...(extraOutputs ? { extraOutputs } : {}),

@@ -19,14 +19,21 @@ export async function explainSilence(
   { deviceId, modelId }: DeviceSummary,
   { signal, fromMs, toMs }: Wanted,
 ): Promise<SilenceExplanation> {
-  const readings: { timeMs: number; value: number }[] = []
+  let readings: { timeMs: number; value: number }[] = []
   const rows = storedReadings(tables, { deviceIds: [deviceId], signals: [signal], fromMs: fromMs - historyMs, toMs })
-  for await (const { timeMs, value } of rows) readings.push({ timeMs, value })
-  const newest = readings.sort((a, b) => a.timeMs - b.timeMs).slice(-readingsMax)
+  for await (const { timeMs, value } of rows) {
+    readings.push({ timeMs, value })
+    if (readings.length >= 2 * readingsMax) readings = newestOf(readings)
+  }
+  const newest = newestOf(readings)
   const review = reviewSeries(newest, { fromMs, toMs, signal, model: deviceModel(modelId) })
   const alerts = await listAlerts(tables, { deviceId }, alertsMax)
   const openAlerts = alerts
     .filter(({ raisedAtMs, returnedAtMs = Number.POSITIVE_INFINITY }) => raisedAtMs < toMs && returnedAtMs > fromMs)
     .map(({ alertId, signal: of, raisedAtMs }) => ({ alertId, signal: of, raisedAtMs }))
   return { deviceId, signal, from: fromMs, to: toMs, historyReadings: newest.length - review.readings, ...review, openAlerts }
+}
+
+function newestOf<R extends { readonly timeMs: number }>(readings: readonly R[]): R[] {
+  return [...readings].sort((a, b) => a.timeMs - b.timeMs).slice(-readingsMax)
 }

@@ -1,7 +1,7 @@
 /** OpenAPI 3.1 from the declared endpoints and their schemas: what is checked is what is described. */
 import { z } from 'zod'
 import { endpoints } from './endpoint.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { Access, Endpoint } from './endpoint.ts'
 
 type Json = Record<string, unknown>
 
@@ -19,7 +19,12 @@ export function openApi(): Json {
   schemaOf(Problem, 'output', components)
   return {
     openapi: '3.1.0',
-    info: { title: 'Millwright', version: '1', description: 'Machines, their readings, their alerts, and what people do about them.' },
+    info: {
+      title: 'Millwright',
+      version: '1',
+      description: 'Machines, their readings, their alerts, and what people do about them.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
     servers: [{ url: '/api/v1' }],
     paths,
     components: {
@@ -32,41 +37,51 @@ export function openApi(): Json {
   }
 }
 
-function operation({ name, path, summary, access, query, body, response }: Endpoint, components: Json): Json {
-  const pathParameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
-    name: parameter,
-    in: 'path',
-    required: true,
-    schema: { type: 'string' },
-  }))
-  const problem = (description: string) => ({
-    description,
-    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-  })
-  const needsSignIn = access === 'operator' || access === 'engineer'
+function operation(endpoint: Endpoint, components: Json): Json {
+  const { name, path, method, summary, access, query, body, response, types, status = 200, isConditional } = endpoint
+  const parameters = [
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
+      name: parameter,
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+    })),
+    ...(query ? queryParameters(query) : []),
+    ...(isConditional
+      ? [{ name: 'If-Match', in: 'header', schema: { type: 'string' }, description: 'ETag of what is to be changed' }]
+      : []),
+  ]
+  const content = response
+    ? { 'application/json': { schema: schemaOf(response, 'output', components) } }
+    : Object.fromEntries((types ?? []).map((type) => [type, {}]))
   return {
     operationId: name,
+    tags: [path.split('/')[0]],
     summary,
-    parameters: [...pathParameters, ...(query ? queryParameters(query) : [])],
+    parameters,
     ...(body ? { requestBody: { content: { 'application/json': { schema: schemaOf(body, 'input', components) } } } } : {}),
     responses: {
-      200: response
-        ? { description: summary, content: { 'application/json': { schema: schemaOf(response, 'output', components) } } }
-        : { description: summary },
+      [status]: { description: summary, ...(Object.keys(content).length > 0 ? { content } : {}) },
+      ...(method === 'GET' && response ? { 304: { description: 'Still what `If-None-Match` names' } } : {}),
       400: problem('The request is malformed'),
-      ...(needsSignIn
-        ? {
-            401: problem('Not signed in'),
-            403: problem('Not allowed'),
-            409: problem('Makes no sense now'),
-            412: problem('Changed meanwhile'),
-          }
-        : {}),
-      429: problem('Too many requests; see Retry-After'),
+      ...(access === 'public' ? {} : { 401: problem('Not signed in'), 403: problem('Not allowed') }),
+      ...(path.includes('{') ? { 404: problem('There is no such thing') } : {}),
+      ...(method === 'GET' ? {} : { 409: problem('Makes no sense now') }),
+      ...(isConditional ? { 412: problem('Changed meanwhile') } : {}),
+      429: problem('Too many requests; `Retry-After` says for how long'),
+      default: problem('The app, or what it needs, failed'),
     },
-    ...(needsSignIn ? { security: [{ operatorToken: [] }, { session: [] }] } : {}),
+    security: security[access],
   }
 }
+
+function problem(description: string): Json {
+  return { description, content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } }
+}
+
+const signedIn = [{ operatorToken: [] }, { session: [] }]
+/** On a laptop's loopback reading needs nobody. */
+const security: Record<Access, readonly Json[]> = { public: [], viewer: [...signedIn, {}], operator: signedIn, engineer: signedIn }
 
 function queryParameters(query: z.ZodType): Json[] {
   const { properties = {}, required = [] } = jsonSchema(query, 'input') as { properties?: Record<string, Json>; required?: string[] }
@@ -77,10 +92,7 @@ function queryParameters(query: z.ZodType): Json[] {
 function schemaOf(schema: z.ZodType, io: 'input' | 'output', components: Json): Json {
   const { $defs, ...own } = jsonSchema(schema, io) as Json & { $defs?: Record<string, Json> }
   Object.assign(components, $defs ?? {})
-  const id = schema.meta()?.id
-  if (id === undefined) return own
-  components[id] = own
-  return { $ref: `#/components/schemas/${id}` }
+  return own
 }
 
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {

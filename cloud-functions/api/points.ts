@@ -1,14 +1,12 @@
 /** Any span of a signal as at most a thousand points, from the coarsest rollups that are fine enough. */
 import type { Points } from '../../contract/api.ts'
 import { quantile } from '../hot-path/digest.ts'
-import { segmentLimits } from '../hot-path/open-segment.ts'
-import type { Segment } from '../hot-path/open-segment.ts'
 import { minutesOf } from '../hot-path/roll-up.ts'
 import { bucketize, coarsen, resolutions } from '../hot-path/bucket.ts'
 import type { Bucket, Resolution } from '../hot-path/bucket.ts'
-import { readSegments } from '../store/latest-store.ts'
-import type { DeviceSummary } from '../store/latest-store.ts'
+import type { StoredDevice } from '../store/latest-store.ts'
 import { readRollups } from '../store/rollup-store.ts'
+import { segmentKey, segmentsHolding } from '../store/segment-store.ts'
 import type { Tables } from '../store/tables.ts'
 
 export const pointsMax = 1_000
@@ -26,24 +24,15 @@ export function widthFor(spanMs: number): number {
 
 type Wanted = { readonly signal: string; readonly fromMs: number; readonly toMs: number; readonly widthMs: number }
 
-/** @param tail the device's open segment, which no rollup holds yet */
-export async function readPoints(tables: Tables, device: DeviceSummary, tail: Segment | undefined, wanted: Wanted): Promise<Points> {
+export async function readPoints(tables: Tables, device: StoredDevice, wanted: Wanted): Promise<Points> {
   const { widthMs } = wanted
-  const buckets =
-    widthMs < resolutions['1m'] ? await fromReadings(tables, device, tail, wanted) : await fromRollups(tables, device, tail, wanted)
+  const buckets = widthMs < resolutions['1m'] ? await fromReadings(tables, device, wanted) : await fromRollups(tables, device, wanted)
   return toPoints(coarsen(buckets, widthMs))
 }
 
-async function fromReadings(
-  tables: Tables,
-  { deviceId, lastSeenMs }: DeviceSummary,
-  tail: Segment | undefined,
-  { signal, fromMs, toMs, widthMs }: Wanted,
-): Promise<Bucket[]> {
-  // Segments are keyed by hub time. A recording's event times lie elsewhere, so a span of the past is searched up to now.
-  const segments = await readSegments(tables, deviceId, { fromMs, toMs: Math.max(toMs, lastSeenMs) }, segmentLimits.spanMsMax)
+async function fromReadings(tables: Tables, device: StoredDevice, { signal, fromMs, toMs, widthMs }: Wanted): Promise<Bucket[]> {
   const readings = { timesMs: [] as number[], values: [] as number[] }
-  for (const { series } of [...segments, ...(tail ? [tail] : [])]) {
+  for await (const { series } of segmentsHolding(tables, device, { fromMs, toMs })) {
     const { timesMs, values } = series.get(signal) ?? { timesMs: [], values: [] }
     for (const [index, timeMs] of timesMs.entries()) {
       if (timeMs < fromMs || timeMs >= toMs) continue
@@ -57,15 +46,14 @@ async function fromReadings(
 /** Coarse buckets where they are complete, finer ones after that, and the open segment: every reading once. */
 async function fromRollups(
   tables: Tables,
-  { deviceId, hoursUpToMs, daysUpToMs }: DeviceSummary,
-  tail: Segment | undefined,
+  { summary: { deviceId, hoursUpToMs, daysUpToMs }, tail }: StoredDevice,
   { signal, fromMs, toMs, widthMs }: Wanted,
 ): Promise<Bucket[]> {
-  const read = (resolution: Resolution, sinceMs: number, untilMs: number) =>
-    readRollups(tables, deviceId, signal, resolution, {
-      fromMs: Math.max(sinceMs, Math.floor(fromMs / resolutions[resolution]) * resolutions[resolution]),
-      toMs: Math.min(untilMs, toMs),
-    })
+  const read = (resolution: Resolution, sinceMs: number, untilMs: number) => {
+    const beginsMs = Math.max(sinceMs, Math.floor(fromMs / resolutions[resolution]) * resolutions[resolution])
+    const span = { fromMs: beginsMs, toMs: Math.min(untilMs, toMs) }
+    return readRollups(tables, deviceId, signal, resolution, span, tail && segmentKey(tail))
+  }
   const daysEndMs = widthMs >= resolutions['1d'] ? daysUpToMs : 0
   const hoursEndMs = widthMs >= resolutions['1h'] ? hoursUpToMs : 0
   const [days, hours, minutes] = await Promise.all([

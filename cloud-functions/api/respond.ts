@@ -17,8 +17,12 @@ export function jsonWithEtag(request: HttpRequest, data: unknown, version: numbe
   const hash = createHash('sha256').update(body).digest('base64url').slice(0, 22)
   const etag = version === undefined ? `"${hash}"` : `"${version}.${hash}"`
   const headers = { etag, 'cache-control': 'no-cache' }
-  if (request.method === 'GET' && request.headers.get('if-none-match') === etag) return { status: 304, headers }
+  if (isReading(request) && request.headers.get('if-none-match') === etag) return { status: 304, headers }
   return { body, headers: { ...headers, 'content-type': 'application/json' } }
+}
+
+function isReading({ method }: HttpRequest): boolean {
+  return method === 'GET' || method === 'HEAD'
 }
 
 export function problemResponse(error: unknown, context: InvocationContext): HttpResponseInit {

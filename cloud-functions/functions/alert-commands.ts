@@ -1,7 +1,7 @@
 /** POST alerts/{id}/…: what people do to alerts; messages sent again; the service department's own word. */
 import { Webhook } from 'standardwebhooks'
 import { z } from 'zod'
-import { AlertView } from '../../contract/api.ts'
+import { AlertView, Delivery } from '../../contract/api.ts'
 import { commandBodies, commandNames } from '../alerting/alert-commands.ts'
 import type { Command } from '../alerting/alert-commands.ts'
 import { commandAlert } from '../alerting/command-alert.ts'
@@ -41,6 +41,7 @@ for (const name of commandNames) {
     access: 'operator',
     body: commandBodies[name],
     response: AlertView,
+    isConditional: true,
     handle: async ({ params, body, who, request }) => {
       const command = { name, body } as Command
       const ifVersion = versionIn(request.headers.get('if-match'))
@@ -92,6 +93,7 @@ endpoint({
   path: 'deliveries/{about}/{message}/resend',
   summary: 'Send a message that was given up again, under the id it had',
   access: 'operator',
+  response: Delivery,
   handle: async ({ params }) => {
     const desk = await appDesk()
     const { about = '', message: key = '' } = params
@@ -102,16 +104,17 @@ endpoint({
     await updateOutbox(desk.tables, message, { status: 'waiting', attempts: 0, nextAttemptMs: nowMs })
     for (const grown of await deliverDue(desk, nowMs, { about })) await settleAlert(desk, grown, nowMs)
     const sent = (await outboxOf(desk.tables, about)).find(({ transition, channel }) => `${transition}.${channel}` === key)
-    return sent && deliveryView(sent)
+    return deliveryView(sent ?? message)
   },
 })
 
 endpoint({
-  name: 'test-channels',
+  name: 'channels',
   method: 'GET',
   path: 'channels',
   summary: 'Which channels are set up, and what waits in each',
   access: 'viewer',
+  response: z.object({ channels: z.array(z.object({ name: z.string(), waiting: z.int() })) }),
   handle: async () => {
     const desk = await appDesk()
     const waiting = await messagesWith(desk.tables, 'waiting')
@@ -129,6 +132,7 @@ endpoint({
   path: 'work-orders/{number}/close',
   summary: 'The service department says that a work order is done; signed as Standard Webhooks has it',
   access: 'public',
+  response: z.object({ number: z.string(), status: z.literal('closed') }),
   handle: async ({ params, request }) => {
     const text = await readText(request)
     const header = (name: string) => request.headers.get(name) ?? ''

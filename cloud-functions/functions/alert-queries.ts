@@ -191,6 +191,7 @@ endpoint({
   summary: 'Who did what to which alert, when and why: every event of a span, as CSV or NDJSON',
   access: 'viewer',
   query: AuditQuery,
+  types: ['text/csv', 'application/x-ndjson'],
   handle: async ({ query: { from, to, format } }) => {
     const tables = await appTables()
     const alerts = new Map((await listAlerts(tables, {})).map((alert) => [alert.alertId, alert]))

@@ -80,7 +80,10 @@ endpoint({
   handle: async ({ params }) => (await views([(await requireDevice(params.id)).summary]))[0],
 })
 
-const Instant = z.union([z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)), z.coerce.number()]).pipe(z.number())
+/** ISO 8601, or milliseconds within what a Date can be. */
+const Instant = z
+  .union([z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)), z.coerce.number()])
+  .pipe(z.number().min(-8.64e15).max(8.64e15))
 const ReadingsQuery = z.object({
   signal: z.string().min(1),
   from: Instant.optional(),
@@ -98,12 +101,13 @@ endpoint({
   query: ReadingsQuery,
   response: ReadingsView,
   handle: async ({ params, query }) => {
-    const { summary, tail } = await requireDevice(params.id)
+    const device = await requireDevice(params.id)
+    const { summary } = device
     const toMs = query.to ?? Math.max(summary.lastSeenMs, ...summary.signals.map(({ timeMs }) => timeMs)) + 1
     const fromMs = query.from ?? toMs - 15 * 60_000
     if (fromMs >= toMs) throw new Problem(400, 'Bad request', `'from' must be before 'to'`)
     const widthMs = Math.max(query.resolution === undefined ? 0 : query.resolution * 1000, widthFor(toMs - fromMs))
-    const points = await readPoints(await appTables(), summary, tail, { signal: query.signal, fromMs, toMs, widthMs })
+    const points = await readPoints(await appTables(), device, { signal: query.signal, fromMs, toMs, widthMs })
     return {
       deviceId: summary.deviceId,
       signal: query.signal,
@@ -136,6 +140,7 @@ endpoint({
   path: 'devices/{id}/twin',
   summary: 'The device twin as the hub has it: tags, desired and reported properties',
   access: 'viewer',
+  response: z.looseObject({ deviceId: z.string() }),
   handle: async ({ params }) => {
     const hub = appHub()
     if (!hub) throw new Problem(501, 'Not set up', 'twins are shown where IOT_HUB_CONNECTION is set')

@@ -6,7 +6,7 @@ import { endpoint } from '../api/endpoint.ts'
 import { Problem } from '../api/problem.ts'
 import { RawResponse } from '../api/respond.ts'
 import { appFiles, appTables } from '../services.ts'
-import { exportFileOf, ExportRequest, readExport, runExport, writeExport } from '../store/export-store.ts'
+import { exportFileOf, ExportRequest, ExportStatus, readExport, runExport, writeExport } from '../store/export-store.ts'
 import type { ExportJob } from '../store/export-store.ts'
 import { contentTypes } from '../store/row-formats.ts'
 import hostJson from '../host.json' with { type: 'json' }
@@ -18,6 +18,20 @@ const { maxDequeueCount } = hostJson.extensions.queues
 const waiting = output.storageQueue({ queueName: exportQueue, connection })
 const finished = output.storageQueue({ queueName: finishedExportQueue, connection })
 
+const ExportView = z
+  .object({
+    exportId: z.uuid(),
+    status: ExportStatus,
+    requestedAt: z.string(),
+    request: ExportRequest,
+    readings: z.number(),
+    bytes: z.number(),
+    content: z.string().optional().meta({ description: 'where the file is, of one that is finished' }),
+    problem: z.string().optional().meta({ description: 'why there is none, of one that failed' }),
+  })
+  .meta({ id: 'Export' })
+type ExportView = z.infer<typeof ExportView>
+
 const addressOf = (exportId: string) => `/api/v1/exports/${exportId}`
 
 endpoint({
@@ -27,6 +41,8 @@ endpoint({
   summary: 'Ask for readings as CSV, NDJSON or Parquet; answered at once with where to look',
   access: 'operator',
   body: ExportRequest,
+  response: ExportView,
+  status: 202,
   extraOutputs: [waiting],
   handle: async ({ body, context }) => {
     const exportId = randomUUID()
@@ -37,7 +53,7 @@ endpoint({
   },
 })
 
-function exportView(job: ExportJob) {
+function exportView(job: ExportJob): ExportView {
   const { exportId, status, readings, bytes, problem, request, requestedAtMs } = job
   return {
     exportId,
@@ -65,6 +81,7 @@ endpoint({
   path: 'exports/{id}',
   summary: 'How far an export is',
   access: 'viewer',
+  response: ExportView,
   handle: async ({ params }) => exportView(await requireExport(params.id)),
 })
 
@@ -74,6 +91,7 @@ endpoint({
   path: 'exports/{id}/content',
   summary: 'The file of a finished export',
   access: 'viewer',
+  types: Object.values(contentTypes).map((type) => type.split(';')[0]!),
   handle: async ({ params }) => {
     const job = await requireExport(params.id)
     if (job.status !== 'finished') throw new Problem(409, 'Not finished', `export '${job.exportId}' is ${job.status}`)

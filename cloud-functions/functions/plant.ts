@@ -1,7 +1,6 @@
 /** The plant as a whole: where machines stand, and the messages that were set aside. */
 import { z } from 'zod'
-import { DeadLetterDetail, DeadLetterList, PartitionList } from '../../contract/api.ts'
-import type { DeadLetterView } from '../../contract/api.ts'
+import { DeadLetterDetail, DeadLetterList, DeadLetterView, PartitionList } from '../../contract/api.ts'
 import { errorText } from '../../contract/error-text.ts'
 import { unknownDeviceId } from '../../contract/unknown-device.ts'
 import { Topology } from '../alerting/topology.ts'
@@ -134,6 +133,7 @@ endpoint({
   summary: 'Send a message again in its device’s name, mended or as it was; once',
   access: 'engineer',
   body: Replay,
+  response: DeadLetterView,
   handle: async ({ params, body }) => {
     const hub = appHub()
     if (!hub) throw new Problem(501, 'Not set up', 'messages are sent again where IOT_HUB_CONNECTION is set')

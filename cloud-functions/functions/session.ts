@@ -17,6 +17,7 @@ endpoint({
   summary: 'The sign-in link: good once, sets the session cookie',
   access: 'public',
   query: z.object({ code: z.string().max(1_000).default('') }),
+  status: 303,
   handle: async ({ query }) => {
     const { OPERATOR_TOKEN: token, PLATFORM_SIGN_IN } = appSettings()
     if (PLATFORM_SIGN_IN !== 'none') throw new Problem(404, 'Not here', 'the platform signs people in')
@@ -48,6 +49,7 @@ endpoint({
   path: 'sign-out',
   summary: 'End the session of this browser',
   access: 'public',
+  status: 204,
   handle: async () => new RawResponse({ status: 204, headers: { 'set-cookie': signOutCookie } }),
 })
 
@@ -67,6 +69,7 @@ endpoint({
   path: 'openapi.json',
   summary: 'This description',
   access: 'public',
+  response: z.looseObject({ openapi: z.string() }),
   handle: async () => openApi(),
 })
 
@@ -76,6 +79,7 @@ endpoint({
   path: 'metrics',
   summary: 'The same figures for Prometheus',
   access: 'viewer',
+  types: ['text/plain'],
   handle: async () => {
     const { text, contentType } = await metricsText(await appTables(), Date.now())
     return new RawResponse({ body: text, headers: { 'content-type': contentType } })

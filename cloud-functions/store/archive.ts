@@ -7,9 +7,9 @@
 import { RestError } from '@azure/storage-blob'
 import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import { z } from 'zod'
-import type { Segment } from '../hot-path/open-segment.ts'
-import { listDevices, readDevice, readSegments } from './latest-store.ts'
+import { listDevices, readDevice } from './latest-store.ts'
 import { rowsOf } from './reading-rows.ts'
+import { segmentsOpened } from './segment-store.ts'
 import type { ReadingRow } from './reading-rows.ts'
 import { contentTypes, parquetOf } from './row-formats.ts'
 import type { Tables } from './tables.ts'
@@ -66,7 +66,9 @@ export async function archiveHour(tables: Tables, container: ContainerClient, ho
   }
   const deviceIds = (await listDevices(tables)).map(({ deviceId }) => deviceId).sort()
   for (const deviceId of deviceIds) {
-    for (const segment of await segmentsOf(tables, deviceId, hourStartMs)) {
+    const device = await readDevice(tables, deviceId)
+    if (!device) continue
+    for await (const segment of segmentsOpened(tables, device, { fromMs: hourStartMs, toMs: hourStartMs + hourMs })) {
       rows.push(...rowsOf(deviceId, segment, everything))
       if (rows.length >= rowsPerFile) await flush()
     }
@@ -74,15 +76,4 @@ export async function archiveHour(tables: Tables, container: ContainerClient, ho
   if (rows.length > 0) await flush()
   await container.getBlockBlobClient(`${folderOf(hourStartMs)}/_SUCCESS`).uploadData(new Uint8Array())
   return total
-}
-
-/** What a device sent in segments that began in the hour, each once. */
-async function segmentsOf(tables: Tables, deviceId: string, hourStartMs: number): Promise<Segment[]> {
-  // The open one is read first: should it be closed meanwhile, it is among the others.
-  const open = (await readDevice(tables, deviceId))?.tail
-  const closed = await readSegments(tables, deviceId, { fromMs: hourStartMs, toMs: hourStartMs + hourMs }, 0)
-  const isClosed = closed.some(({ bootId, firstSeq }) => bootId === open?.bootId && firstSeq === open.firstSeq)
-  return [...closed, ...(open && !isClosed ? [open] : [])].filter(
-    ({ openedMs }) => openedMs >= hourStartMs && openedMs < hourStartMs + hourMs,
-  )
 }

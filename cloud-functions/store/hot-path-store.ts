@@ -19,7 +19,8 @@ import { writeRollups } from './rollup-store.ts'
 import { summaryProperty } from './latest-store.ts'
 import type { DeviceSummary } from './latest-store.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
-import { sequenceKey, tableKey, timeKey } from './table-keys.ts'
+import { segmentKey, writeSegment } from './segment-store.ts'
+import { sequenceKey, tableKey } from './table-keys.ts'
 import { hasStatus, intoTransactions, transactionRowsMax } from './tables.ts'
 import type { Tables } from './tables.ts'
 
@@ -83,10 +84,7 @@ export async function writeEffects(tables: Tables, partitionId: string, effects:
   // Alerts wait for nothing: not for the readings of the batch, nor for each other.
   await Promise.all(effects.alertEvents.map(({ sequenceNumber, event }) => appendEvent(tables, event, sequenceKey(sequenceNumber))))
   for (const { deviceId, segment, rollups } of effects.closedSegments) {
-    const part = `${tableKey(segment.bootId)}-${sequenceKey(segment.firstSeq)}`
-    const rowKey = `${timeKey(segment.openedMs)}-${part}`
-    const row = { partitionKey: tableKey(deviceId), rowKey, readings: segment.readings, ...bytesToProperties(encodeSegment(segment)) }
-    await Promise.all([tables.readings.upsertEntity(row, 'Replace'), writeRollups(tables, deviceId, part, rollups)])
+    await Promise.all([writeSegment(tables, deviceId, segment), writeRollups(tables, deviceId, segmentKey(segment), rollups)])
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
 }

@@ -5,7 +5,7 @@ import { decodeSegment } from '../hot-path/open-segment.ts'
 import type { Segment } from '../hot-path/open-segment.ts'
 import { quoted } from './alert-store.ts'
 import { bytesFromProperties, bytesPropertiesOf } from './row-bytes.ts'
-import { tableKey, timeKey } from './table-keys.ts'
+import { tableKey } from './table-keys.ts'
 import type { Tables } from './tables.ts'
 
 export const DeviceSummary = z.object({
@@ -55,12 +55,12 @@ function joined(a: DeviceSummary, b: DeviceSummary): DeviceSummary {
   return { ...(a.lastSeenMs > b.lastSeenMs ? a : b), ledger: addLedgers([a.ledger, b.ledger]) }
 }
 
-/** A device and its open segment; of two rows the newer one's. */
-export async function readDevice(
-  tables: Tables,
-  deviceId: string,
-): Promise<{ summary: DeviceSummary; tail: Segment | undefined } | undefined> {
-  let found: { summary: DeviceSummary; tail: Segment | undefined } | undefined
+/** A device and its open segment. */
+export type StoredDevice = { readonly summary: DeviceSummary; readonly tail: Segment | undefined }
+
+/** Of two rows the newer one's. */
+export async function readDevice(tables: Tables, deviceId: string): Promise<StoredDevice | undefined> {
+  let found: StoredDevice | undefined
   for await (const row of tables.latest.listEntities({ queryOptions: { filter: `RowKey eq '${quoted(tableKey(deviceId))}'` } })) {
     const summary = summaryOf(row)
     const bytes = bytesFromProperties(row)
@@ -68,18 +68,4 @@ export async function readDevice(
       found = { summary, tail: bytes.length > 0 ? decodeSegment(bytes) : undefined }
   }
   return found
-}
-
-/** Closed segments that may hold readings of the span; a segment opens at most `slackMs` before its last reading. */
-export async function readSegments(
-  tables: Tables,
-  deviceId: string,
-  { fromMs, toMs }: { fromMs: number; toMs: number },
-  slackMs: number,
-): Promise<Segment[]> {
-  const key = quoted(tableKey(deviceId))
-  const filter = `PartitionKey eq '${key}' and RowKey ge '${timeKey(fromMs - slackMs)}' and RowKey lt '${timeKey(toMs + slackMs)}~'`
-  const segments: Segment[] = []
-  for await (const row of tables.readings.listEntities({ queryOptions: { filter } })) segments.push(decodeSegment(bytesFromProperties(row)))
-  return segments
 }

@@ -1,7 +1,7 @@
-/** Stored readings as rows, one after the other: what exports and the cold path write. Bounded in memory by one span of segments. */
-import { segmentLimits } from '../hot-path/open-segment.ts'
+/** Stored readings as rows, one after the other: what exports and the cold path write. */
 import type { Segment } from '../hot-path/open-segment.ts'
-import { readDevice, readSegments } from './latest-store.ts'
+import { readDevice } from './latest-store.ts'
+import { segmentsHolding } from './segment-store.ts'
 import type { Tables } from './tables.ts'
 
 export type ReadingRow = {
@@ -12,8 +12,6 @@ export type ReadingRow = {
   readonly bootId: string
   readonly seq: number
 }
-
-const pageMs = 6 * 3_600_000
 
 export type RowsWanted = {
   readonly deviceIds: readonly string[]
@@ -29,12 +27,7 @@ export async function* storedReadings(tables: Tables, wanted: RowsWanted): Async
   for (const deviceId of wanted.deviceIds) {
     const device = await readDevice(tables, deviceId)
     if (!device) continue
-    const endMs = Math.max(wanted.toMs, device.summary.lastSeenMs)
-    for (let fromMs = wanted.fromMs - segmentLimits.spanMsMax; fromMs < endMs; fromMs += pageMs) {
-      const page = { fromMs, toMs: Math.min(fromMs + pageMs, endMs) }
-      for (const segment of await readSegments(tables, deviceId, page, 0)) yield* rowsOf(deviceId, segment, wanted)
-    }
-    if (device.tail) yield* rowsOf(deviceId, device.tail, wanted)
+    for await (const segment of segmentsHolding(tables, device, wanted)) yield* rowsOf(deviceId, segment, wanted)
   }
 }
 

@@ -6,6 +6,7 @@ import { coarsen, decodeBuckets, encodeBuckets, resolutions } from '../hot-path/
 import type { Bucket, Resolution } from '../hot-path/bucket.ts'
 import { quoted } from './alert-store.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
+import type { Span } from './segment-store.ts'
 import { tableKey, timeKey } from './table-keys.ts'
 import { intoTransactions } from './tables.ts'
 import type { Tables } from './tables.ts'
@@ -24,13 +25,17 @@ export async function writeRollups(tables: Tables, deviceId: string, part: strin
   for (const transaction of intoTransactions(rows)) await tables.rollups.submitTransaction(transaction)
 }
 
-/** Whole buckets of one signal that begin in the span, in the order of time. */
+/**
+ * Whole buckets of one signal that begin in the span, in the order of time.
+ * @param openPart a segment that counts as open, whether it has been rolled up meanwhile or not
+ */
 export async function readRollups(
   tables: Tables,
   deviceId: string,
   signal: string,
   resolution: Resolution,
-  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+  { fromMs, toMs }: Span,
+  openPart: string | undefined,
 ): Promise<Bucket[]> {
   if (fromMs >= toMs) return []
   const page = pageMs[resolution]
@@ -38,7 +43,9 @@ export async function readRollups(
   const filter = `PartitionKey eq '${quoted(tableKey(deviceId))}' and RowKey ge '${resolution}-${first}' and RowKey lt '${resolution}-${timeKey(toMs)}'`
   const parts: Bucket[] = []
   for await (const row of tables.rollups.listEntities({ queryOptions: { filter } })) {
-    const start = Number(String(row.rowKey).slice(3, 18))
+    const rowKey = String(row.rowKey)
+    if (rowKey.slice(19) === openPart) continue
+    const start = Number(rowKey.slice(3, 18))
     for (const bucket of decodeBuckets(bytesFromProperties(row), start).get(signal) ?? [])
       if (bucket.startMs >= fromMs && bucket.startMs < toMs) parts.push(bucket)
   }

@@ -78,5 +78,13 @@ export function hasStatus(error: unknown, statusCode: number): boolean {
 
 /** Rows whose time, in milliseconds, is before another. It is stored as a double, and so must be the literal: Azure and Azurite agree on this form only. */
 export function beforeMs(property: string, ms: number): string {
-  return `${property} lt ${Math.floor(ms)}.0`
+  return `${property} lt ${doubleLiteral(ms)}`
+}
+
+export function notBeforeMs(property: string, ms: number): string {
+  return `${property} ge ${doubleLiteral(ms)}`
+}
+
+function doubleLiteral(ms: number): string {
+  return `${Math.floor(ms)}.0`
 }

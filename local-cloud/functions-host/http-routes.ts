@@ -46,8 +46,7 @@ export class HttpRoutes {
           level: binding.authLevel ?? 'function',
         })),
     )
-    // Literal segments win over parameters, as in ASP.NET routing.
-    this.#routes.sort((a, b) => parameterCount(a) - parameterCount(b))
+    this.#routes.sort((a, b) => (precedence(a) < precedence(b) ? -1 : 1))
   }
 
   /** True when the path belongs to the functions. */
@@ -189,8 +188,11 @@ function meetsConstraint(segment: string, part: string): boolean {
   return true
 }
 
-function parameterCount({ segments }: Route): number {
-  return segments.filter((segment) => segment.startsWith('{')).length
+/** As ASP.NET's inbound precedence: segment by segment, literals before constrained parameters, others, and what takes all that is left. */
+function precedence({ segments }: Route): string {
+  return segments
+    .map((segment) => (segment.startsWith('{*') ? '4' : !segment.startsWith('{') ? '1' : segment.includes(':') ? '2' : '3'))
+    .join('')
 }
 
 function nullable(values: Record<string, string>): Record<string, { value: string }> {

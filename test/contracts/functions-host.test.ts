@@ -134,7 +134,7 @@ describe.skipIf(onAzure).each([
     await eventually(() => (logs.some((line) => line.includes(messageId)) ? true : undefined), { what: 'the failed delivery in the log' })
   })
 
-  test('paths and methods that no function has are refused by the host', async () => {
+  test('paths and methods that no function has are refused', async () => {
     const status = async (method: string, path: string) =>
       (await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, { method })).status
     expect(await status('GET', '/api/v1/nothing')).toBe(404)

@@ -19,6 +19,7 @@ import { openFiles, writeRows } from '../../cloud-functions/store/files.ts'
 import type { Files } from '../../cloud-functions/store/files.ts'
 import { listDevices, readDevice } from '../../cloud-functions/store/latest-store.ts'
 import { storedReadings } from '../../cloud-functions/store/reading-rows.ts'
+import type { ReadingRow } from '../../cloud-functions/store/reading-rows.ts'
 import { deleteExpired, retentionMs } from '../../cloud-functions/store/retention.ts'
 import { bytesFromProperties, bytesToProperties } from '../../cloud-functions/store/row-bytes.ts'
 import { timeKey } from '../../cloud-functions/store/table-keys.ts'
@@ -334,6 +335,26 @@ describe('a snapshot that cannot be read', () => {
   )
 })
 
+test('what is open counts once for who has read it, also when it is closed before the rest is read', async () => {
+  const hours = plantLog({ machines: [{ deviceId: 'pump-001', kind: 'pump' }], seconds: 7_200, stepS: 2 })
+  const { owner } = ownerOf(readerOf(hours))
+  await processAll(owner, batchesOf(hours.slice(0, 2_000), 100))
+  const device = (await readDevice(tables, 'pump-001'))!
+  const { timesMs } = device.tail!.series.get('flowM3PerH')!
+  const toMs = timesMs.at(-1)! + 1
+  const points = () =>
+    Promise.all(
+      [1_000, 60_000, 3_600_000].map((widthMs) =>
+        readPoints(tables, device, { signal: 'flowM3PerH', fromMs: toMs - 1_200_000, toMs, widthMs }),
+      ),
+    )
+  const before = await points()
+  expect(before[0]!.count.length).toBeGreaterThan(300)
+  await processAll(owner, batchesOf(hours.slice(2_000), 100))
+  expect((await readDevice(tables, 'pump-001'))!.tail!.firstSeq).toBeGreaterThan(device.tail!.firstSeq)
+  expect(await points()).toEqual(before)
+}, 60_000)
+
 describe('the store', () => {
   const signal = 'flowM3PerH'
   // Three days of one pump, a reading every ten seconds.
@@ -358,7 +379,7 @@ describe('the store', () => {
       // Spans on whole points: a point that is cut holds what lies before the span, too.
       const wholeFromMs = Math.floor(fromMs / widthMs) * widthMs
       const wholeToMs = Math.ceil(toMs / widthMs) * widthMs
-      const points = await readPoints(tables, summary, tail, { signal, fromMs: wholeFromMs, toMs: wholeToMs, widthMs })
+      const points = await readPoints(tables, { summary, tail }, { signal, fromMs: wholeFromMs, toMs: wholeToMs, widthMs })
       const values = sent.filter(({ time }) => time! >= wholeFromMs && time! < wholeToMs).map((values) => values[signal]!)
       expect(points.timesMs.length).toBeLessThanOrEqual(pointsMax)
       expect(points.count.reduce((sum, count) => sum + count, 0)).toBe(values.length)
@@ -366,6 +387,13 @@ describe('the store', () => {
       const mean = points.mean.reduce((sum, value, index) => sum + value * points.count[index]!, 0) / values.length
       expect(mean).toBeCloseTo(values.reduce((sum, value) => sum + value, 0) / values.length, 6)
     }
+  }, 60_000)
+
+  test('finds what there is in any span, however little of it there is', async () => {
+    const rows: ReadingRow[] = []
+    const [fromMs, toMs] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59Z')]
+    for await (const row of storedReadings(tables, { deviceIds: ['pump-001', 'nobody'], signals: [signal], fromMs, toMs })) rows.push(row)
+    expect(rows.map(({ timeMs, value }) => [timeMs, value])).toEqual(sent.map((values) => [values.time, values[signal]]))
   }, 60_000)
 
   test('exports readings as CSV, NDJSON and Parquet, which DuckDB reads alike', async () => {
@@ -512,6 +540,8 @@ describe('the store', () => {
         partitionKey: 'pump-001',
         rowKey: timeKey(startMs),
         readings: 5,
+        firstMs: startMs,
+        lastMs: startMs,
         ...bytesToProperties(Uint8Array.of(255, 1)),
       })
       await expect(runExport(tables, files.exports, small, { isLastAttempt: false })).rejects.toThrow()

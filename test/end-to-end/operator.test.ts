@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { QueueServiceClient } from '@azure/storage-queue'
 import { WebPubSubServiceClient } from '@azure/web-pubsub'
+import { Validator } from '@seriousme/openapi-schema-validator'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { acknowledgeCode } from '../../cloud-functions/alerting/message-links.ts'
@@ -11,10 +12,12 @@ import { alertRow, appendEvent } from '../../cloud-functions/store/alert-store.t
 import { outboxOf, updateOutbox } from '../../cloud-functions/store/outbox-store.ts'
 import { intoTransactions, openTables } from '../../cloud-functions/store/tables.ts'
 import type { Tables } from '../../cloud-functions/store/tables.ts'
-import { AlertDetail, AlertItems, AlertList, DeadLetterList, DeviceView, Kpis, liveHub } from '../../contract/api.ts'
+import { AlertDetail, AlertItems, AlertList, DeadLetterList, DeviceList, DeviceView, Kpis, liveHub } from '../../contract/api.ts'
 import type { AlertEvent } from '../../contract/alert.ts'
 import { launch } from '../browser/chromium.ts'
 import { alertOf, idOf, raisedEvent } from '../support/alerts.ts'
+import { answersOf } from '../support/api-description.ts'
+import type { ApiDocument } from '../support/api-description.ts'
 import { eventually } from '../support/eventually.ts'
 import { connectDevice } from '../support/mqtt-device.ts'
 import { openPage } from '../support/page.ts'
@@ -251,15 +254,15 @@ describe('live', () => {
 })
 
 describe('the API', () => {
-  test('describes itself: every reference leads somewhere, every address of the design is there', async () => {
-    const document = (await (await fetch(`${product.url}/api/v1/openapi.json`)).json()) as {
-      openapi: string
-      paths: Record<string, Record<string, { responses: Record<string, unknown> }>>
-      components: { schemas: Record<string, unknown> }
-    }
+  const description = async () => (await (await fetch(`${product.url}/api/v1/openapi.json`)).json()) as ApiDocument
+
+  test('describes itself: a valid document with every address of the design', async () => {
+    const document = await description()
     expect(document.openapi).toBe('3.1.0')
+    expect(await new Validator().validate(document as unknown as Record<string, unknown>)).toEqual({ valid: true })
+    // A reference to itself is valid, and says nothing.
+    for (const [name, schema] of Object.entries(document.components.schemas)) expect(schema, name).not.toHaveProperty('$ref')
     const references = [...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)].map((match) => match[1]!)
-    expect(references.length).toBeGreaterThan(20)
     for (const name of references) expect(document.components.schemas, name).toHaveProperty([name])
     const gets = [
       'health',
@@ -276,8 +279,65 @@ describe('the API', () => {
     for (const path of gets) expect(document.paths[`/${path}`], path).toHaveProperty('get')
     for (const action of ['acknowledge', 'shelve', 'unshelve', 'assign', 'comment', 'clear'])
       expect(document.paths[`/alerts/{id}/${action}`]).toHaveProperty('post')
-    for (const [path, methods] of Object.entries(document.paths))
-      for (const [method, { responses }] of Object.entries(methods)) expect(Object.keys(responses), `${method} ${path}`).toContain('200')
+  })
+
+  test('answers as it describes', async () => {
+    const document = await description()
+    const problemsOf = answersOf(document)
+    const alertId = await raise()
+    const { devices } = await product.get('devices', DeviceList.parse)
+    const { deviceId, signals } = devices.find(({ signals: [first] }) => first !== undefined)!
+    const now = Date.now()
+    const values: Record<string, string> = {
+      signal: signals[0]!.signal,
+      from: new Date(now - 60_000).toISOString(),
+      to: new Date(now).toISOString(),
+    }
+    const send = (method: string, path: string, body?: unknown) =>
+      fetch(`${product.url}/api/v1${path}`, {
+        method,
+        headers: bearer(),
+        redirect: 'manual',
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      })
+    const problems: string[] = []
+    for (const [path, { get: operation }] of Object.entries(document.paths)) {
+      if (!operation) continue
+      const query = new URLSearchParams(
+        operation.parameters.filter(({ in: place, required }) => place === 'query' && required).map(({ name }) => [name, values[name]!]),
+      )
+      for (const id of path.startsWith('/alerts/') ? [alertId, 'nobody'] : [deviceId, 'nobody'])
+        problems.push(...(await problemsOf(path, 'get', await send('GET', `${path.replace(/\{\w+\}/, id)}?${query}`))))
+      for (const { name } of operation.parameters.filter(({ in: place }) => place === 'query'))
+        problems.push(...(await problemsOf(path, 'get', await send('GET', `${path.replace(/\{\w+\}/, deviceId)}?${name}=%00`))))
+    }
+    const posts = [
+      ['/alerts/{id}/comment', { text: 'as described' }],
+      ['/alerts/{id}/assign', {}],
+      ['/alerts/{id}/unshelve', {}],
+      ['/deliveries/{about}/{message}/resend', {}],
+      ['/work-orders/{number}/close', {}],
+      ['/dead-letters/{id}/replay', {}],
+      ['/sign-in-links', { name: 'Ann', role: 'viewer' }],
+      ['/sign-out', {}],
+      ['/exports', { devices: [deviceId], from: values.from, to: values.to, format: 'csv' }],
+      ['/exports', { devices: [deviceId], from: values.to, to: values.from, format: 'csv' }],
+    ] as const
+    for (const [path, body] of posts)
+      problems.push(...(await problemsOf(path, 'post', await send('POST', path.replace(/\{\w+\}/g, alertId), body))))
+    expect(problems).toEqual([])
+  })
+
+  test('says in problem details what is not there, and which methods are', async () => {
+    const ask = async (method: string, path: string) => {
+      const response = await fetch(`${product.url}/api/v1/${path}`, { method })
+      const { headers, status } = response
+      return { status, allow: headers.get('allow'), type: headers.get('content-type'), text: await response.text() }
+    }
+    expect(await ask('GET', 'alrets')).toMatchObject({ status: 404, type: 'application/problem+json' })
+    expect(await ask('DELETE', 'alerts')).toMatchObject({ status: 405, allow: 'GET, HEAD', type: 'application/problem+json' })
+    expect(await ask('GET', 'alerts/1/acknowledge')).toMatchObject({ status: 405, allow: 'POST' })
+    expect(await ask('HEAD', 'health')).toMatchObject({ status: 200, type: 'application/json', text: '' })
   })
 
   test('gives long lists in pages, each alert once', async () => {

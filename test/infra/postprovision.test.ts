@@ -9,6 +9,8 @@ import { root } from '../support/product.ts'
 let folder: string
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'az-'))
+  // Whatever a folder above says of its scripts.
+  writeFileSync(join(folder, 'package.json'), '{"type":"commonjs"}')
   // Keeps each call, and the deployment it is given; fails at what the test says is not there, or goes wrong.
   writeFileSync(
     join(folder, 'az'),
