@@ -1,4 +1,5 @@
 /** What every sub-command is, and how its options are read: all mistakes reported together, exit code 2. */
+import { existsSync, statSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import { errorText } from '../contract/error-text.ts'
@@ -42,7 +43,17 @@ export const Duration = z
     return Number.parseFloat(text) * unitMs
   })
 
-export const Port = z.coerce.number().int().min(0).max(65_535)
+/** A file that was named to be read; a pipe is one, too. @throws UsageError */
+export function existingFile(file: string): string {
+  if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
+  if (statSync(file).isDirectory()) throw new UsageError(`'${file}' is a folder`)
+  return file
+}
+
+/** A number, and not the nothing of a variable that is not set. */
+export const NumberText = z.string().trim().min(1, 'expected a number').pipe(z.coerce.number())
+
+export const Port = NumberText.pipe(z.int().min(0).max(65_535))
 
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`)

@@ -2,12 +2,12 @@
  * What only the laptop has, for its page under `/local`: how the local cloud is, its switches for faults, and the faults
  * that the simulator has planned. Changing takes an engineer who is signed in; the cloud's own token stays here.
  */
-import { createReadStream, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import type http from 'node:http'
-import { createInterface } from 'node:readline'
 import { identify, requireOwnPage, requireRole } from '../cloud-functions/api/identity.ts'
 import type { IdentitySettings } from '../cloud-functions/api/identity.ts'
 import { Problem } from '../cloud-functions/api/problem.ts'
+import { linesOf } from '../device-sim/agents/lines.ts'
 import { readBody, requestUrl } from '../local-cloud/http-request.ts'
 
 export type LaptopSwitchesOptions = {
@@ -72,9 +72,13 @@ async function answer(
 async function labelsIn(file: string): Promise<unknown[]> {
   if (!existsSync(file)) return []
   const labels: unknown[] = []
-  for await (const line of createInterface({ input: createReadStream(file) })) {
-    if (line === '') continue
-    labels.push(JSON.parse(line))
+  for await (const line of linesOf(file)) {
+    try {
+      labels.push(JSON.parse(line))
+    } catch {
+      // A line that is being written, or that a crash cut off.
+      continue
+    }
     if (labels.length > labelsMax) labels.shift()
   }
   return labels

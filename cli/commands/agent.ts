@@ -13,7 +13,7 @@ import { provisionDevices } from '../../device-sim/provisioning.ts'
 import type { DeviceCredentials } from '../../device-sim/device-credentials.ts'
 import { AgentConfig } from '../../device-sim/sensors/agent-config.ts'
 import { ThisComputer } from '../../device-sim/sensors/this-computer.ts'
-import { Duration, noPositionals, parseOptions, printJson, UsageError } from '../command.ts'
+import { Duration, noPositionals, NumberText, parseOptions, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 
@@ -24,7 +24,7 @@ const Options = z.object({
   dps: z.boolean().default(false),
   config: z.string().optional(),
   data: z.string().optional(),
-  'buffer-mb': z.coerce.number().min(1).max(1_000_000).default(256),
+  'buffer-mb': NumberText.pipe(z.number().min(1).max(1_000_000)).default(256),
   record: z.string().optional(),
   once: z.boolean().default(false),
   json: z.boolean().default(false),
@@ -95,7 +95,8 @@ disk, and is sent when it can be.
     const directory = options.data ?? join(dirname(targetFile), 'agent', fileNameOf(deviceId))
     await mkdir(directory, { recursive: true })
     const first = await computer.readAll(Date.now)
-    const recording = options.record === undefined ? undefined : new RecordingWriter(options.record, Object.keys(first))
+    const onError = (error: Error) => void process.stderr.write(`${error.message}\n`)
+    const recording = options.record === undefined ? undefined : await RecordingWriter.open(options.record, Object.keys(first), onError)
     process.stdout.write(options.json ? '' : `${deviceId} publishes every ${options.every} ms, Ctrl-C ends it\n`)
     const counts = await runSdkAgent({
       credentials: async () => credentials,
@@ -106,7 +107,7 @@ disk, and is sent when it can be.
       bufferBytesMax: options['buffer-mb'] * 1_048_576,
       bootId: randomUUID().slice(0, 8),
       signal,
-      onError: (error) => process.stderr.write(`${error.message}\n`),
+      onError,
       onSample: (sample) => recording?.write(deviceId, config.modelId, sample),
     })
     await recording?.close()

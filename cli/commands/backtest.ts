@@ -1,11 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { errorText } from '../../contract/error-text.ts'
 import { Backtester } from '../../detection/backtest.ts'
 import type { BacktestAlert } from '../../detection/backtest.ts'
 import { ProposedChange } from '../../detection/configuration.ts'
 import { MalformedRecordingError, readRecording } from '../../device-sim/agents/recording.ts'
-import { parseOptions, printJson, UsageError } from '../command.ts'
+import { existingFile, parseOptions, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 
 const Options = z.object({
@@ -39,8 +39,7 @@ what it leaves out stays as it is. docs/DETECTION.md explains the settings.
     } as const
     const { config, device, model, json, positionals } = parseOptions(args, spec, Options)
     const tester = new Backtester(readChange(config))
-    const file = positionals[0]!
-    if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
+    const file = existingFile(positionals[0]!)
     let samples = 0
     try {
       for await (const sample of readRecording(file)) {
@@ -71,11 +70,11 @@ what it leaves out stays as it is. docs/DETECTION.md explains the settings.
 }
 
 function readChange(file: string): ProposedChange {
-  if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
   let content: unknown
   try {
-    content = JSON.parse(readFileSync(file, 'utf8'))
+    content = JSON.parse(readFileSync(existingFile(file), 'utf8'))
   } catch (error) {
+    if (error instanceof UsageError) throw error
     throw new UsageError(`'${file}' is not JSON: ${errorText(error)}`)
   }
   const result = ProposedChange.safeParse(content)

@@ -1,11 +1,9 @@
 import { once } from 'node:events'
-import { createReadStream, existsSync } from 'node:fs'
-import { parse } from 'csv-parse'
 import { z } from 'zod'
 import { scoreSeries } from '../../detection/score-series.ts'
 import type { ScoredReading } from '../../detection/score-series.ts'
-import { parseTime, timeColumnOf } from '../../device-sim/agents/recording.ts'
-import { parseOptions, UsageError } from '../command.ts'
+import { csvRows, parseTime, timeColumnOf } from '../../device-sim/agents/recording.ts'
+import { existingFile, parseOptions, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 
 /** What recordings write where nothing was measured. */
@@ -28,14 +26,12 @@ seconds to nanoseconds since 1970. A row without a value (empty, NaN, null, NA) 
 `,
   async run(args, signal) {
     const { positionals } = parseOptions(args, {}, Options)
-    const file = positionals[0]!
-    if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
+    const file = existingFile(positionals[0]!)
     const score = scoreSeries()
-    const rows = createReadStream(file).pipe(parse({ columns: true, skip_empty_lines: true, trim: true, bom: true }))
     process.stdout.write('timestamp,value,anomaly_score,expected_min,expected_max,detector,state\n')
     let rowNumber = 1
     let columns: { readonly time: string; readonly value: string } | undefined
-    for await (const row of rows as AsyncIterable<Record<string, string>>) {
+    for await (const row of csvRows(file)) {
       if (signal.aborted) return 1
       rowNumber++
       columns ??= columnsOf(Object.keys(row), file)

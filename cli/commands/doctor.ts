@@ -42,7 +42,7 @@ route and its endpoint too. Exit code 1 when something is wrong.
 `,
   async run(args) {
     const options = parseOptions(args, { target: { type: 'string' }, port: { type: 'string' }, json: { type: 'boolean' } }, Options)
-    const environmentPort = Port.safeParse(process.env.PORT || 7300)
+    const environmentPort = Port.safeParse(process.env.PORT || '7300')
     if (options.port === undefined && !environmentPort.success)
       throw new UsageError(`PORT is '${process.env.PORT}', expected a number from 0 to 65535`)
     const port = options.port ?? environmentPort.data!

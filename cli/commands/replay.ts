@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { MalformedRecordingError, readRecording } from '../../device-sim/agents/recording.ts'
 import { replay as replayRecording } from '../../device-sim/agents/replay.ts'
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
-import { parseOptions, printJson, UsageError } from '../command.ts'
+import { existingFile, NumberText, parseOptions, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataDirectory, readConnectionFile } from '../connection-file.ts'
 
@@ -14,7 +13,7 @@ const Options = z.object({
     .regex(/^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$/, "a device id has up to 128 letters, digits or -:.+%_#*?!(),=@$'")
     .optional(),
   speed: z
-    .union([z.literal('max').transform(() => Number.POSITIVE_INFINITY), z.coerce.number().positive()], {
+    .union([z.literal('max').transform(() => Number.POSITIVE_INFINITY), NumberText.pipe(z.number().positive())], {
       error: "expected a positive number or 'max'",
     })
     .default(Number.POSITIVE_INFINITY),
@@ -48,8 +47,7 @@ and \`agent --record\` write such files.
       json: { type: 'boolean' },
     } as const
     const { device: deviceId, speed, model, target, json, positionals } = parseOptions(args, spec, Options)
-    const file = positionals[0]!
-    if (!existsSync(file)) throw new UsageError(`there is no file '${file}'`)
+    const file = existingFile(positionals[0]!)
     const { connection, ca } = await readConnectionFile(target ?? join(dataDirectory(), 'connection.json'))
     const registry = new HubRegistry(connection.iotHub, ca)
     const credentialsOf = async (name: string) => {

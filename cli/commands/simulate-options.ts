@@ -9,7 +9,7 @@ import { machineKindNames } from '../../device-sim/machine-kinds.ts'
 import { createPlant, mixedMachines } from '../../device-sim/plant.ts'
 import type { DeviceState, PlannedMachine, SimulatedDevice } from '../../device-sim/plant.ts'
 import { readPlantState } from '../../device-sim/plant-state.ts'
-import { Duration, noPositionals, UsageError } from '../command.ts'
+import { Duration, noPositionals, NumberText, UsageError } from '../command.ts'
 
 /** `pump-002:bearing-wear:40s[:ramp[:length]]`, a sensor's fault as `pump-002/flowM3PerH:stuck:40s`. */
 const FaultOption = z.string().transform((text, context): PlannedFault => {
@@ -30,8 +30,8 @@ const FaultOption = z.string().transform((text, context): PlannedFault => {
 
 export const SimulateOptions = z
   .object({
-    devices: z.coerce.number().int().min(1).max(20_000).optional(),
-    rate: z.coerce.number().positive().max(1_000).default(1),
+    devices: NumberText.pipe(z.int().min(1).max(20_000)).optional(),
+    rate: NumberText.pipe(z.number().positive().max(1_000)).default(1),
     seed: z.string().optional(),
     for: Duration.optional(),
     target: z.string().optional(),
@@ -40,12 +40,12 @@ export const SimulateOptions = z
     dps: z.boolean().default(false),
     fleet: z.string().optional(),
     fault: z.array(FaultOption).default([]),
-    'fault-rate': z.coerce.number().positive().max(1_000).optional(),
+    'fault-rate': NumberText.pipe(z.number().positive().max(1_000)).optional(),
     truth: z.string().optional(),
     record: z.string().optional(),
     state: z.string().optional(),
     ramp: Duration.optional(),
-    jitter: z.coerce.number().min(0).max(90).default(2),
+    jitter: NumberText.pipe(z.number().min(0).max(90)).default(2),
     json: z.boolean().default(false),
     positionals: noPositionals,
   })

@@ -64,10 +64,10 @@ ${faultHelp()}
     const { connection, ca } = await readConnectionFile(options.target ?? join(dataDirectory(), 'connection.json'))
     const credentials = await credentialsFor(plant, options, connection, ca)
     const signals = [...new Set(plant.flatMap((machine) => machine.signals))]
-    const recording = options.record === undefined ? undefined : new RecordingWriter(options.record, signals)
     const modelOf = new Map(plant.map(({ deviceId, modelId }) => [deviceId, modelId]))
     const errors = new Map<string, number>()
-    const onError = (error: Error) => errors.set(error.message, (errors.get(error.message) ?? 0) + 1)
+    const onError = (error: Error) => void errors.set(error.message, (errors.get(error.message) ?? 0) + 1)
+    const recording = options.record === undefined ? undefined : await RecordingWriter.open(options.record, signals, onError)
     const fleet = new Fleet({
       plant,
       credentialsOf: (deviceId) => credentials.get(deviceId)!,

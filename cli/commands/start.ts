@@ -8,7 +8,7 @@ import { formatDeviceConnectionString } from '../../device-sim/device-credential
 import { HubRegistry } from '../../device-sim/hub-registry.ts'
 import { mixedMachines } from '../../device-sim/plant.ts'
 import { startServiceDepartment } from '../../local-cloud/service-department/service-department.ts'
-import { noPositionals, parseOptions, Port, printJson, UsageError } from '../command.ts'
+import { noPositionals, NumberText, parseOptions, Port, printJson, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { readConnectionFile } from '../connection-file.ts'
 import { distFile } from '../dist-file.ts'
@@ -20,7 +20,7 @@ import { thisComputerId } from './agent.ts'
 const Options = z.object({
   port: Port.optional(),
   data: z.string().min(1).optional(),
-  devices: z.coerce.number().int().min(1).max(1_000).default(24),
+  devices: NumberText.pipe(z.int().min(1).max(1_000)).default(24),
   seed: z.string().default('millwright'),
   'no-fault': z.boolean().default(false),
   json: z.boolean().default(false),

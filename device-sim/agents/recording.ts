@@ -2,13 +2,16 @@
  * Recorded readings as a file, read and written as a stream: CSV (a time column, columns of numbers, and for several
  * devices a column `device`) or NDJSON (`{"time": …, "device": …, "signal": number, …}` a line).
  */
+import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import type { WriteStream } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { pipeline } from 'node:stream'
 import { parse } from 'csv-parse'
 import { z } from 'zod'
+import { errorText } from '../../contract/error-text.ts'
 import { epochToMs } from '../../contract/telemetry/json.ts'
 import type { Sample } from '../telemetry-stamp.ts'
+import { linesOf } from './lines.ts'
 
 /** A file that is no recording. Trying again cannot help. */
 export class MalformedRecordingError extends Error {
@@ -26,10 +29,11 @@ const modelColumn = /^(model|modelId)$/i
 
 const isNdjson = (file: string) => /\.(ndjson|jsonl)$/i.test(file)
 
-/** Samples in file order. What is no number is left out; a row without a time stops the reading. */
+/** Samples in file order. What is no number is left out; a row without a time stops the reading. @throws MalformedRecordingError */
 export async function* readRecording(file: string): AsyncGenerator<RecordedSample> {
+  let isEmpty = true
   let rowNumber = isNdjson(file) ? 0 : 1
-  for await (const row of isNdjson(file) ? ndjsonRows(file) : csvRows(file)) {
+  for await (const row of isNdjson(file) ? ndjsonRows(file) : csvRows(file, { relax_column_count: true })) {
     rowNumber++
     const names = Object.keys(row)
     const timeName = timeColumnOf(names)
@@ -45,8 +49,10 @@ export async function* readRecording(file: string): AsyncGenerator<RecordedSampl
       if (name !== timeName && name !== deviceName && name !== modelName && Number.isFinite(value)) values[name] = value
     }
     if (Object.keys(values).length === 0) continue
+    isEmpty = false
     yield { timeMs, values, deviceId: textOf(row, deviceName), modelId: textOf(row, modelName) }
   }
+  if (isEmpty) throw new MalformedRecordingError(`'${file}' holds no readings: a line has a time and at least one number`)
 }
 
 function textOf(row: Record<string, unknown>, name: string | undefined): string | undefined {
@@ -54,17 +60,18 @@ function textOf(row: Record<string, unknown>, name: string | undefined): string 
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-function csvRows(file: string): AsyncIterable<Record<string, unknown>> {
-  return createReadStream(file).pipe(
-    parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, relax_column_count: true }),
-  ) as AsyncIterable<Record<string, unknown>>
+/** Rows of a CSV file by the names of its first line. @throws what the disk or the format is wrong with, while it is read */
+export function csvRows(file: string, options: { readonly relax_column_count?: boolean } = {}): AsyncIterable<Record<string, string>> {
+  const rows = parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, ...options })
+  // Whoever reads the rows is told of what goes wrong.
+  return pipeline(createReadStream(file), rows, () => {})
 }
 
 const Row = z.record(z.string(), z.unknown())
 
 async function* ndjsonRows(file: string): AsyncGenerator<Record<string, unknown>> {
   let lineNumber = 0
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of linesOf(file)) {
     lineNumber++
     if (line.trim() === '') continue
     const row = Row.safeParse(parsed(line))
@@ -105,9 +112,20 @@ export class RecordingWriter {
   readonly #stream: WriteStream
   readonly #columns: readonly string[] | undefined
 
-  /** @param signals columns of a CSV file; NDJSON needs none */
-  constructor(file: string, signals: readonly string[]) {
-    this.#stream = createWriteStream(file)
+  /**
+   * @param signals columns of a CSV file; NDJSON needs none
+   * @param onError told once when nothing more can be written: the run goes on without its recording
+   * @throws Error when there can be no such file
+   */
+  static async open(file: string, signals: readonly string[], onError: (error: Error) => void): Promise<RecordingWriter> {
+    const stream = createWriteStream(file)
+    await once(stream, 'open')
+    stream.on('error', (error) => onError(new Error(`the recording '${file}' ends here: ${errorText(error)}`)))
+    return new RecordingWriter(stream, file, signals)
+  }
+
+  private constructor(stream: WriteStream, file: string, signals: readonly string[]) {
+    this.#stream = stream
     this.#columns = isNdjson(file) ? undefined : signals
     if (this.#columns) this.#stream.write(`${['timestamp', 'device', 'model', ...this.#columns].map(csvCell).join(',')}\n`)
   }
@@ -117,14 +135,14 @@ export class RecordingWriter {
     const line = this.#columns
       ? [time, csvCell(deviceId), csvCell(modelId), ...this.#columns.map((signal) => values[signal] ?? '')].join(',')
       : JSON.stringify({ time, device: deviceId, ...(modelId === '' ? {} : { model: modelId }), ...values })
-    this.#stream.write(`${line}\n`)
+    if (this.#stream.writable) this.#stream.write(`${line}\n`)
   }
 
-  close(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#stream.once('error', reject)
-      this.#stream.end(resolve)
-    })
+  async close(): Promise<void> {
+    if (this.#stream.closed) return
+    const closed = new Promise<void>((done) => this.#stream.once('close', () => done()))
+    this.#stream.end()
+    await closed
   }
 }
 

@@ -76,6 +76,12 @@ describe('settings', () => {
     })
     expect((await runCommand(['replay', join(folder, 'none.csv'), '--device', 'd'])).code).toBe(2)
   })
+  test('a folder where a file is expected, and a number that nobody has set', async () => {
+    const isFolder = { code: 2, stderr: expect.stringContaining(`'${folder}' is a folder`) }
+    expect(await runCommand(['detect', folder])).toMatchObject(isFolder)
+    expect(await runCommand(['replay', folder])).toMatchObject(isFolder)
+    expect(await runCommand(['simulate', '--rate', ''])).toMatchObject({ code: 2, stderr: expect.stringContaining('--rate') })
+  })
 })
 
 describe('doctor', () => {
