@@ -61,6 +61,10 @@ export const de: Record<TextKey, string> = {
   elsewhere: 'Ohne Ort',
   noLine: 'Ohne Linie',
   noMachine: 'Noch hat sich keine Maschine gemeldet.',
+  findMachine: 'Maschine finden',
+  findMachineHint: 'Gerät, Art, Linie',
+  noSuchMachine: 'Keine Maschine heißt so.',
+  machinesOf: '{line}: {count} Maschinen',
   withoutModel: 'Kein Gerätemodell bekannt',
 
   filter: 'Filter',

@@ -59,6 +59,10 @@ export const en = {
   elsewhere: 'Not placed',
   noLine: 'No line',
   noMachine: 'No machine has reported yet.',
+  findMachine: 'Find a machine',
+  findMachineHint: 'device, kind, line',
+  noSuchMachine: 'No machine is called so.',
+  machinesOf: '{line}: {count} machines',
   withoutModel: 'No device model is known',
 
   filter: 'Filter',

@@ -1,21 +1,25 @@
 /** The whole plant at a glance: what needs somebody first, then every machine where it stands, every sensor in one state. */
+import { useState } from 'preact/hooks'
 import type { DeviceView, SensorState } from '../../contract/api.ts'
 import type { Feed } from '../alert-feed.ts'
 import { useDevices } from '../device-feed.ts'
 import { addressOf } from '../navigation.ts'
 import { Outcome, useActions } from '../parts/alert-actions.tsx'
 import { AlertRow } from '../parts/alert-row.tsx'
-import { formatAmount, formatClock } from '../parts/format.ts'
+import { useFold } from '../parts/fold.tsx'
+import { formatAmount, formatClock, formatCount } from '../parts/format.ts'
 import { t } from '../texts/texts.ts'
 import { useNow } from '../use-now.ts'
 
 const states: readonly SensorState[] = ['alarm', 'no-data', 'bad-clock', 'learning', 'shelved', 'no-rule', 'fine']
 /** The rest is on the page of alerts. */
 const alertsShown = 8
+/** More than this nobody finds by looking. */
+const machinesAtAGlance = 30
+const machinesOfALine = 20
 
 export function Overview({ alerts }: { alerts: Feed }) {
   const devices = useDevices()
-  const list = devices.data ?? []
   const open = alerts.data ?? []
   return (
     <main>
@@ -36,25 +40,68 @@ export function Overview({ alerts }: { alerts: Feed }) {
         <h2>{t('plant')}</h2>
         {devices.data === undefined && <p class="none">{devices.problem ?? t('loading')}</p>}
         {devices.data?.length === 0 && <p class="none">{t('noMachine')}</p>}
-        {sitesOf(list).map(({ site, lines }) => (
-          <div key={site} class="site">
-            <h3>{site === '' ? t('elsewhere') : site}</h3>
-            {lines.map(({ line, machines }) => (
-              <div key={line} class="line">
-                <h4>{line === '' ? t('noLine') : line}</h4>
-                <ul class="fleet">
-                  {machines.map((device) => (
-                    <li key={device.deviceId}>
-                      <Tile device={device} />
-                    </li>
-                  ))}
-                </ul>
-              </div>
-            ))}
-          </div>
-        ))}
+        <Plant devices={devices.data ?? []} />
       </section>
     </main>
+  )
+}
+
+function Plant({ devices }: { devices: readonly DeviceView[] }) {
+  const [wanted, setWanted] = useState('')
+  const found = devices.filter((device) => isWanted(device, wanted))
+  return (
+    <>
+      {devices.length > machinesAtAGlance && (
+        <div class="toolbar">
+          <label>
+            <span>{t('findMachine')}</span>
+            <input
+              type="search"
+              value={wanted}
+              placeholder={t('findMachineHint')}
+              onInput={({ currentTarget }) => setWanted(currentTarget.value)}
+            />
+          </label>
+        </div>
+      )}
+      {devices.length > 0 && found.length === 0 && <p class="none">{t('noSuchMachine')}</p>}
+      {sitesOf(found).map(({ site, lines }) => (
+        <div key={site} class="site">
+          <h3>{site === '' ? t('elsewhere') : site}</h3>
+          {lines.map(({ line, machines }) => (
+            <Line key={line} name={line === '' ? t('noLine') : line} machines={machines} />
+          ))}
+        </div>
+      ))}
+    </>
+  )
+}
+
+function isWanted({ deviceId, kind, site, line }: DeviceView, wanted: string): boolean {
+  const text = `${deviceId} ${kind} ${site} ${line}`.toLowerCase()
+  return wanted
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word))
+}
+
+/** In the order of what needs somebody, where not all machines of a line are shown. */
+function Line({ name, machines }: { name: string; machines: readonly DeviceView[] }) {
+  const isFolded = machines.length > machinesOfALine
+  const ordered = isFolded ? [...machines].sort((a, b) => states.indexOf(a.condition) - states.indexOf(b.condition)) : machines
+  const [shown, more] = useFold(ordered, machinesOfALine)
+  return (
+    <div class="line">
+      <h4>{isFolded ? t('machinesOf', { line: name, count: formatCount(machines.length) }) : name}</h4>
+      <ul class="fleet">
+        {shown.map((device) => (
+          <li key={device.deviceId}>
+            <Tile device={device} />
+          </li>
+        ))}
+      </ul>
+      {more}
+    </div>
   )
 }
 
@@ -89,7 +136,7 @@ function Count({ name, value, countsAlarms = false, isPart = false }: CountProps
   return (
     <div data-alarm={countsAlarms && value !== undefined && value > 0} data-part={isPart}>
       <dt>{name}</dt>
-      <dd>{value ?? '–'}</dd>
+      <dd>{value === undefined ? '–' : formatCount(value)}</dd>
     </div>
   )
 }

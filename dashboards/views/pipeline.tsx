@@ -8,6 +8,7 @@ import { useLive } from '../live.ts'
 import { addressOf } from '../navigation.ts'
 import { Deliveries } from '../parts/alert-history.tsx'
 import { DeadLetters } from '../parts/dead-letters.tsx'
+import { useFold } from '../parts/fold.tsx'
 import { formatCount, formatNumber } from '../parts/format.ts'
 import { LaptopPanels } from '../parts/laptop-panels.tsx'
 import { LedgerEquation } from '../parts/ledger.tsx'
@@ -16,6 +17,7 @@ import { Time } from '../parts/time.tsx'
 import { t } from '../texts/texts.ts'
 
 const columns = ['published', 'stored', 'filtered', 'deadLettered', 'expired', 'inFlight', 'unexplained', 'duplicates'] as const
+const devicesShown = 12
 
 export function PipelinePage() {
   const ledger = useLive<LedgerView>('ledger', 2_000)
@@ -86,31 +88,43 @@ function Throughput({ total, confirmedMs }: { total: LedgerCounts; confirmedMs: 
   return perS === undefined ? null : <p class="none">{t('throughput', { count: formatNumber(perS) })}</p>
 }
 
+/** Where something was lost, or set aside, comes first. */
+function troubleOf({ unexplained, deadLettered, expired }: LedgerCounts): number {
+  return unexplained !== 0 ? 2 : deadLettered + expired > 0 ? 1 : 0
+}
+
 function LedgerTable({ ledger }: { ledger: LedgerView }) {
+  const [devices, more] = useFold(
+    [...ledger.devices].sort((a, b) => troubleOf(b) - troubleOf(a)),
+    devicesShown,
+  )
   return (
-    <Table
-      label={t('ledgerByDevice')}
-      head={[t('device'), ...columns.map((key) => t(`ledger.${key}`))]}
-      numeric
-      rows={ledger.devices.map((device) => [
-        device.deviceId === unknownDeviceId ? (
-          t('namesNoDevice')
-        ) : (
-          <a key="device" href={addressOf.device(device.deviceId)}>
-            {device.deviceId}
-          </a>
-        ),
-        ...columns.map((key) =>
-          key === 'unexplained' && device[key] !== 0 ? (
-            <strong key={key} class="wrong">
-              {formatCount(device[key])}
-            </strong>
+    <>
+      <Table
+        label={t('ledgerByDevice')}
+        head={[t('device'), ...columns.map((key) => t(`ledger.${key}`))]}
+        numeric
+        rows={devices.map((device) => [
+          device.deviceId === unknownDeviceId ? (
+            t('namesNoDevice')
           ) : (
-            formatCount(device[key])
+            <a key="device" href={addressOf.device(device.deviceId)}>
+              {device.deviceId}
+            </a>
           ),
-        ),
-      ])}
-    />
+          ...columns.map((key) =>
+            key === 'unexplained' && device[key] !== 0 ? (
+              <strong key={key} class="wrong">
+                {formatCount(device[key])}
+              </strong>
+            ) : (
+              formatCount(device[key])
+            ),
+          ),
+        ])}
+      />
+      {more}
+    </>
   )
 }
 

@@ -193,6 +193,47 @@ describe('live', () => {
     await close()
   }, 60_000)
 
+  test('a plant of hundreds fits the page: what needs somebody first, the rest on demand, any machine by its name', async () => {
+    const [some] = (await product.get('devices', DeviceList.parse)).devices
+    const ledger = (unexplained: number) => ({ ...some!.ledger, unexplained })
+    const devices = Array.from({ length: 300 }, (_, index) => ({
+      ...some!,
+      deviceId: `unit-${index}`,
+      kind: index % 2 === 0 ? 'Fan' : 'Press',
+      site: 'Works',
+      line: 'Hall',
+      condition: index === 250 ? 'alarm' : 'fine',
+      ledger: ledger(index === 260 ? 3 : 0),
+    }))
+    const { page, problems, close } = await openPage(browser, product, '/kpis')
+    const answer = (json: unknown) => ({ contentType: 'application/json', body: JSON.stringify(json) })
+    await page.route('**/api/v1/devices', (route) => route.fulfill(answer({ devices })))
+    await page.route('**/api/v1/ledger', (route) =>
+      route.fulfill(answer({ total: ledger(3), devices: devices.map((device) => ({ deviceId: device.deviceId, ...device.ledger })) })),
+    )
+    await page.goto(product.url)
+    const tiles = page.locator('.tile')
+    await page.getByText('Hall: 300 machines').waitFor()
+    expect(await tiles.count()).toBe(20)
+    expect(await tiles.first().textContent()).toContain('unit-250')
+    await page.getByRole('button', { name: 'Show 280 more' }).click()
+    expect(await tiles.count()).toBe(300)
+    await page.getByRole('button', { name: 'Hide 280' }).click()
+    await page.getByLabel('Find a machine').fill('press UNIT-29')
+    await eventually(async () => ((await tiles.count()) === 6 ? true : undefined))
+    await page.getByLabel('Find a machine').fill('nobody')
+    await page.getByText('No machine is called so.').waitFor()
+
+    await page.goto(`${product.url}/pipeline`)
+    const rows = page.getByRole('region', { name: 'Ledger by device' }).locator('tbody tr')
+    await rows.first().waitFor()
+    expect([await rows.count(), await rows.first().textContent()]).toEqual([12, expect.stringContaining('unit-260')])
+    await page.getByRole('button', { name: 'Show 288 more' }).click()
+    expect(await rows.count()).toBe(300)
+    expect(problems).toEqual([])
+    await close()
+  }, 40_000)
+
   test('what the page has not been told it does not count: a nought would say that all is well', async () => {
     const { page, close } = await openPage(browser, product, '/kpis')
     await page.route(/\/api\/v1\/(alerts|devices)/, (route) => route.abort())
