@@ -1,6 +1,7 @@
 /** Data that keeps itself fresh: polled with ETags, so that nothing new costs next to nothing. Says how old it is. */
 import { useEffect, useState } from 'preact/hooks'
 import { errorText } from '../contract/error-text.ts'
+import { noteServerTime, serverNow } from './server-clock.ts'
 
 export type Live<T> = {
   readonly data: T | undefined
@@ -30,12 +31,13 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
           cache: 'no-store',
           signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(timeoutMs)]),
         })
+        noteServerTime(response.headers.get('date'))
         if (response.status === 304) {
-          setLive((known) => ({ ...known, confirmedMs: Date.now(), problem: undefined }))
+          setLive((known) => ({ ...known, confirmedMs: serverNow(), problem: undefined }))
         } else if (response.ok) {
           etag = response.headers.get('etag') ?? undefined
           const data = (await response.json()) as T
-          setLive({ data, confirmedMs: Date.now(), problem: undefined, path })
+          setLive({ data, confirmedMs: serverNow(), problem: undefined, path })
         } else {
           const problem = await problemOf(response)
           setLive((known) => ({ ...known, problem, path }))

@@ -1,11 +1,12 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useReducer } from 'preact/hooks'
+import { serverNow } from './server-clock.ts'
 
-/** The present, every so often. */
+/** The present, looked at again every so often. */
 export function useNow(everyMs: number): number {
-  const [nowMs, setNowMs] = useState(Date.now())
+  const [, look] = useReducer((looks: number) => looks + 1, 0)
   useEffect(() => {
-    const timer = setInterval(() => setNowMs(Date.now()), everyMs)
+    const timer = setInterval(look, everyMs)
     return () => clearInterval(timer)
   }, [everyMs])
-  return nowMs
+  return serverNow()
 }

@@ -4,6 +4,7 @@ import type { AlertItems, DeviceView } from '../../contract/api.ts'
 import { yearlyCost } from '../../contract/azure-costs.ts'
 import { errorText } from '../../contract/error-text.ts'
 import { post, useLive } from '../live.ts'
+import { serverNow } from '../server-clock.ts'
 import { scoreOf } from '../scoreboard.ts'
 import type { Label } from '../scoreboard.ts'
 import { t } from '../texts/texts.ts'
@@ -113,7 +114,7 @@ function Scoreboard() {
   const truth = useLive<{ labels: Label[] }>('/local/truth', 5_000)
   const alerts = useLive<AlertItems>('alerts?state=all&view=list&limit=5000', 5_000)
   if (!truth.data || !alerts.data) return <p class="none">{truth.problem ?? t('loading')}</p>
-  const { scores, falseAlarms } = scoreOf(truth.data.labels, alerts.data.alerts, Date.now())
+  const { scores, falseAlarms } = scoreOf(truth.data.labels, alerts.data.alerts, serverNow())
   return (
     <>
       <p class="none">{t('scoreboardText')}</p>

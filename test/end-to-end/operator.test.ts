@@ -247,6 +247,34 @@ describe('live', () => {
     await close()
   }, 30_000)
 
+  test.each([
+    ['an hour fast', 3_600_000],
+    ['ten minutes slow', -600_000],
+  ])(
+    'on a computer whose clock is %s ages are true, and nothing is stale',
+    async (_, offByMs) => {
+      const alertId = await raise()
+      const { page, close } = await openPage(browser, product, '/kpis')
+      await page.addInitScript((off) => {
+        const now = Date.now
+        Date.now = () => now() + off
+      }, offByMs)
+      await page.addInitScript(() => {
+        const seen: string[] = []
+        const look = () => document.querySelectorAll('.freshness[data-stale="true"]').forEach(({ textContent }) => seen.push(textContent))
+        new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true })
+        Object.assign(window, { stale: seen })
+      })
+      await page.goto(`${product.url}/alerts`)
+      const row = page.locator(`[data-alert="${alertId}"]`)
+      await row.getByText(/raised \d+ s ago/).waitFor()
+      await page.locator('.freshness[data-channel="live"]').waitFor()
+      expect(await page.evaluate(() => (window as unknown as { stale: string[] }).stale)).toEqual([])
+      await close()
+    },
+    30_000,
+  )
+
   test('a browser without a language, as on a display of its own, shows the page', async () => {
     const { page, problems, close } = await openPage(browser, product, '/kpis')
     await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'language', { get: () => 'C', configurable: true }))
