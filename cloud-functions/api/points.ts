@@ -49,9 +49,10 @@ async function fromRollups(
   { summary: { deviceId, hoursUpToMs, daysUpToMs }, tail }: StoredDevice,
   { signal, fromMs, toMs, widthMs }: Wanted,
 ): Promise<Bucket[]> {
+  // A span that begins inside a bucket has the whole of it.
+  const firstOf = (resolution: Resolution) => Math.floor(fromMs / resolutions[resolution]) * resolutions[resolution]
   const read = (resolution: Resolution, sinceMs: number, untilMs: number) => {
-    const beginsMs = Math.max(sinceMs, Math.floor(fromMs / resolutions[resolution]) * resolutions[resolution])
-    const span = { fromMs: beginsMs, toMs: Math.min(untilMs, toMs) }
+    const span = { fromMs: Math.max(sinceMs, firstOf(resolution)), toMs: Math.min(untilMs, toMs) }
     return readRollups(tables, deviceId, signal, resolution, span, tail && segmentKey(tail))
   }
   const daysEndMs = widthMs >= resolutions['1d'] ? daysUpToMs : 0
@@ -62,7 +63,7 @@ async function fromRollups(
     read('1m', Math.max(hoursEndMs, daysEndMs), toMs),
   ])
   const columns = tail?.series.get(signal)
-  const newest = columns ? minutesOf(columns).filter(({ startMs }) => startMs >= fromMs - resolutions['1m'] && startMs < toMs) : []
+  const newest = columns ? minutesOf(columns).filter(({ startMs }) => startMs >= firstOf('1m') && startMs < toMs) : []
   return [...days, ...hours, ...minutes, ...newest]
 }
 
