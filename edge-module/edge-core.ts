@@ -25,6 +25,7 @@ import type { Configuration } from './configuration.ts'
 import { newEdgeDevice, newEdgeSignal } from './edge-devices.ts'
 import type { EdgeDevice, EdgeSignal, EdgeState } from './edge-devices.ts'
 import { filterReading, heldReading, newFilterState } from './filters.ts'
+import type { HeldReading } from './filters.ts'
 import { addSummary, holdBack, takeStatement } from './held-back.ts'
 import { OpenBatch, toDeviceBlock } from './open-batch.ts'
 import type { OpenBlock } from './open-batch.ts'
@@ -153,7 +154,8 @@ export class EdgeCore {
       const value = values[i]!
       this.readingsTaken++
       if (isFlooding) {
-        this.#holdBack(block, signal, timeMs, value, arrivedMs)
+        block.filtered++
+        this.#sumUp(block, name, signal, { timeMs, value }, arrivedMs)
         continue
       }
       const events = watchReading(device.raw, { signal: name, bootId: block.bootId, seq, timeMs, value }, model, arrivedMs)
@@ -164,16 +166,25 @@ export class EdgeCore {
       const { send, sendHeld } = filterReading(signal.filter, rule, { timeMs, seq, value }, signal.openReadings > 0)
       if (!isUnsure && signal.openReadings > 0) signal.openReadings--
       if (before && sendHeld) this.#batch.pass(series, before.timeMs, before.seq, before.value)
-      // What a newer reading has taken the place of is no corner: now it is counted, unless an earlier block has done so.
-      else if (before && before.seq >= block.fromSeq) this.#holdBack(block, signal, before.timeMs, before.value, arrivedMs)
+      else if (before) {
+        // What a newer reading has taken the place of is no corner; an earlier block may have counted it as held back already.
+        if (before.seq >= block.fromSeq) block.filtered++
+        this.#sumUp(block, name, signal, before, arrivedMs)
+      }
       if (send) this.#batch.pass(series, timeMs, seq, value)
-      else if (heldReading(signal.filter)?.seq !== seq) this.#holdBack(block, signal, timeMs, value, arrivedMs)
+      else if (heldReading(signal.filter)?.seq !== seq) {
+        block.filtered++
+        this.#sumUp(block, name, signal, { timeMs, value }, arrivedMs)
+      }
     }
     const newestMs = timesMs.at(-1)
     if (newestMs !== undefined && newestMs > arrivedMs + edgeLimits.clockAheadMs)
       this.troubles.note(device.deviceId, 'clock-ahead', arrivedMs)
     // A gateway below this one has filtered already: its statement goes on.
-    if (filtered) addSummary(signal.heldBack, filtered, arrivedMs)
+    if (filtered) {
+      this.#tell(block, name, signal, arrivedMs)
+      addSummary(signal.heldBack, filtered, arrivedMs)
+    }
   }
 
   /** A signal that is no longer sent while its device goes on. */
@@ -190,9 +201,23 @@ export class EdgeCore {
     }
   }
 
-  #holdBack(block: OpenBlock, { heldBack }: EdgeSignal, timeMs: number, value: number, nowMs: number): void {
-    block.filtered++
-    holdBack(heldBack, timeMs, value, nowMs)
+  /** What waited for its time is told first, by itself: a night's pause must not put the evening's values into the morning's minute. */
+  #sumUp(
+    block: OpenBlock,
+    name: string,
+    signal: EdgeSignal,
+    { timeMs, value }: Pick<HeldReading, 'timeMs' | 'value'>,
+    nowMs: number,
+  ): void {
+    this.#tell(block, name, signal, nowMs)
+    holdBack(signal.heldBack, timeMs, value, nowMs)
+  }
+
+  /** A block tells one statement of a signal; the next one is for the next block. */
+  #tell(block: OpenBlock, name: string, { heldBack }: EdgeSignal, nowMs: number): void {
+    if (block.series.get(name)?.filtered) return
+    const statement = takeStatement(heldBack, nowMs)
+    if (statement) this.#batch.seriesOf(block, name).filtered = statement
   }
 
   #reject(deviceId: string, message: TelemetryMessage, reason: string): void {
@@ -218,7 +243,11 @@ export class EdgeCore {
       this.#endBlock(device)
       device.bootId = bootId
       device.appliedSeq = 0
-      for (const signal of device.signals.values()) signal.filter.set(newFilterState())
+      for (const { filter, heldBack } of device.signals.values()) {
+        const held = heldReading(filter)
+        if (held) holdBack(heldBack, held.timeMs, held.value, held.timeMs)
+        filter.set(newFilterState())
+      }
     }
     return device
   }
@@ -255,18 +284,14 @@ export class EdgeCore {
     return current
   }
 
-  /** What a swinging door still holds of a block counts as held back; should it be a corner, a later block recalls it. */
-  #endBlock(device: EdgeDevice): void {
+  /** What a swinging door still holds of a block counts as held back; a later block recalls it as a corner, or sums it up. */
+  #endBlock(device: EdgeDevice): OpenBlock | undefined {
     const block = this.#batch.current(device.deviceId, device.bootId, device.appliedSeq + 1)
-    if (block) this.#settleHeld(device, block)
-  }
-
-  #settleHeld(device: EdgeDevice, block: OpenBlock): void {
-    for (const name of block.series.keys()) {
-      const signal = device.signals.get(name)!
-      const held = heldReading(signal.filter)
-      if (held && held.seq >= block.fromSeq && held.seq <= block.toSeq) this.#holdBack(block, signal, held.timeMs, held.value, held.timeMs)
+    for (const name of block?.series.keys() ?? []) {
+      const held = heldReading(device.signals.get(name)!.filter)
+      if (held && held.seq >= block!.fromSeq && held.seq <= block!.toSeq) block!.filtered++
     }
+    return block
   }
 
   /**
@@ -306,11 +331,12 @@ export class EdgeCore {
 
   /** Ends the batch and begins the next. What the cloud will make of it is watched here as it will be there. */
   cut(nowMs: number): PackedBatch {
-    for (const device of this.state.devices.values()) this.#endBlock(device)
-    const blocks = this.#batch.take().map((block) => {
-      const { signals } = this.state.devices.get(block.deviceId)!
-      return toDeviceBlock(block, (signal) => takeStatement(signals.get(signal)!.heldBack, nowMs))
-    })
+    for (const device of this.state.devices.values()) {
+      const block = this.#endBlock(device)
+      // Also of signals that this block has nothing of: they may never come again.
+      if (block) for (const [name, signal] of device.signals) this.#tell(block, name, signal, nowMs)
+    }
+    const blocks = this.#batch.take().map(toDeviceBlock)
     for (const block of blocks) {
       const device = this.state.devices.get(block.deviceId)!
       const model = deviceModel(block.modelId)

@@ -1,7 +1,13 @@
 /** The batch being filled: what was passed, what was held back, what was set aside, in blocks without a hole. */
 import type { DeviceBlock, FilteredSummary, RejectedRange, Series } from '../contract/telemetry/telemetry.ts'
 
-export type OpenSeries = { timesMs: number[]; seqs: number[]; values: number[] }
+export type OpenSeries = {
+  readonly timesMs: number[]
+  readonly seqs: number[]
+  readonly values: number[]
+  /** What is told of readings that were held back, in this block or long before. */
+  filtered: FilteredSummary | undefined
+}
 
 export type OpenBlock = {
   readonly deviceId: string
@@ -45,7 +51,7 @@ export class OpenBatch {
   seriesOf(block: OpenBlock, signal: string): OpenSeries {
     let series = block.series.get(signal)
     if (!series) {
-      block.series.set(signal, (series = { timesMs: [], seqs: [], values: [] }))
+      block.series.set(signal, (series = { timesMs: [], seqs: [], values: [], filtered: undefined }))
     }
     return series
   }
@@ -80,13 +86,8 @@ export class OpenBatch {
   }
 }
 
-/** @param statementOf what is to be told of a signal's readings that were held back, if it is time for it */
-export function toDeviceBlock(
-  { deviceId, bootId, modelId, fromSeq, toSeq, series, filtered, rejected }: OpenBlock,
-  statementOf: (signal: string) => FilteredSummary | undefined,
-): DeviceBlock {
-  const told = [...series].flatMap(([signal, columns]): Series[] => {
-    const statement = statementOf(signal)
+export function toDeviceBlock({ deviceId, bootId, modelId, fromSeq, toSeq, series, filtered, rejected }: OpenBlock): DeviceBlock {
+  const told = [...series].flatMap(([signal, { filtered: statement, ...columns }]): Series[] => {
     if (columns.values.length === 0 && !statement) return []
     return [{ signal, ...columns, ...(statement ? { filtered: statement } : {}) }]
   })
