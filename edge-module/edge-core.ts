@@ -26,7 +26,7 @@ import { newEdgeDevice, newEdgeSignal } from './edge-devices.ts'
 import type { EdgeDevice, EdgeSignal, EdgeState } from './edge-devices.ts'
 import { filterReading, heldReading, newFilterState } from './filters.ts'
 import type { HeldReading } from './filters.ts'
-import { addSummary, holdBack, takeStatement } from './held-back.ts'
+import { addSummary, holdBack, takeOverdueStatement, takeStatement } from './held-back.ts'
 import { OpenBatch, toDeviceBlock } from './open-batch.ts'
 import type { OpenBlock } from './open-batch.ts'
 import { Troubles } from './troubles.ts'
@@ -182,7 +182,7 @@ export class EdgeCore {
       this.troubles.note(device.deviceId, 'clock-ahead', arrivedMs)
     // A gateway below this one has filtered already: its statement goes on.
     if (filtered) {
-      this.#tell(block, name, signal, arrivedMs)
+      this.#tell(block, name, signal, arrivedMs, takeOverdueStatement)
       addSummary(signal.heldBack, filtered, arrivedMs)
     }
   }
@@ -201,7 +201,7 @@ export class EdgeCore {
     }
   }
 
-  /** What waited for its time is told first, by itself: a night's pause must not put the evening's values into the morning's minute. */
+  /** After a pause what waited is told first, by itself: the evening's values do not belong into the morning's minute. */
   #sumUp(
     block: OpenBlock,
     name: string,
@@ -209,14 +209,14 @@ export class EdgeCore {
     { timeMs, value }: Pick<HeldReading, 'timeMs' | 'value'>,
     nowMs: number,
   ): void {
-    this.#tell(block, name, signal, nowMs)
+    this.#tell(block, name, signal, nowMs, takeOverdueStatement)
     holdBack(signal.heldBack, timeMs, value, nowMs)
   }
 
   /** A block tells one statement of a signal; the next one is for the next block. */
-  #tell(block: OpenBlock, name: string, { heldBack }: EdgeSignal, nowMs: number): void {
+  #tell(block: OpenBlock, name: string, { heldBack }: EdgeSignal, nowMs: number, take: typeof takeStatement): void {
     if (block.series.get(name)?.filtered) return
-    const statement = takeStatement(heldBack, nowMs)
+    const statement = take(heldBack, nowMs)
     if (statement) this.#batch.seriesOf(block, name).filtered = statement
   }
 
@@ -334,7 +334,7 @@ export class EdgeCore {
     for (const device of this.state.devices.values()) {
       const block = this.#endBlock(device)
       // Also of signals that this block has nothing of: they may never come again.
-      if (block) for (const [name, signal] of device.signals) this.#tell(block, name, signal, nowMs)
+      if (block) for (const [name, signal] of device.signals) this.#tell(block, name, signal, nowMs, takeStatement)
     }
     const blocks = this.#batch.take().map(toDeviceBlock)
     for (const block of blocks) {

@@ -41,6 +41,11 @@ export function takeStatement(state: HeldBack, nowMs: number): FilteredSummary |
   return summary
 }
 
+/** One that nobody has taken in twice its time: what comes now belongs to another. */
+export function takeOverdueStatement(state: HeldBack, nowMs: number): FilteredSummary | undefined {
+  return takeStatement(state, nowMs - tellEveryMs)
+}
+
 /** Two decimals more than the readings have: enough for any statistics, and few bytes. */
 function roundedMean(mean: number, min: number, max: number): number {
   let decimals = 0

@@ -149,7 +149,7 @@ test('count, least, most and mean are those of all readings', () => {
 test('the evening’s readings are not the morning’s, when a machine stands still at night', () => {
   const plant = new EdgeAndCloud({ kind: 'deadband', width: 5 })
   const morningMs = startMs + 12 * 60 * minuteMs
-  const heats = [...Array.from({ length: 10 }, (_, second) => 180 + second / 10), ...Array.from({ length: 130 }, () => 20)]
+  const heats = [...Array.from({ length: 10 }, (_, second) => 180 + second / 10), ...Array.from({ length: 200 }, () => 20)]
   for (const [index, heat] of heats.entries()) {
     const timeMs = index < 10 ? startMs + 1_000 * index : morningMs + 1_000 * index
     plant.add(0, index + 1, timeMs, { heat })
