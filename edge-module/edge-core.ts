@@ -133,7 +133,11 @@ export class EdgeCore {
     }
     this.#noteSilence(device, decoded.series, model, arrivedMs, alerts)
     block.filtered += decoded.filtered
-    for (const range of decoded.rejected) this.#batch.reject(block, { ...range, seq: range.seq + shift })
+    for (const range of decoded.rejected) {
+      const seq = Math.max(range.seq + shift, device.appliedSeq + 1)
+      const count = range.seq + shift + range.count - seq
+      if (count > 0) this.#batch.reject(block, { ...range, seq, count })
+    }
     if (isCrowded) this.troubles.note(device.deviceId, 'too-many-signals', arrivedMs)
     block.toSeq = toSeq
     device.appliedSeq = toSeq

@@ -50,7 +50,7 @@ export function bookBlock(account: DeviceAccount, block: DeviceBlock): { applied
   for (const { seqs } of block.series) for (const seq of seqs) if (seq > appliedBeforeSeq && seq >= block.fromSeq) fresh++
   let [deadLettered, expired] = [0, 0]
   for (const { seq, count, reason } of block.rejected) {
-    const booked = isWholeNew || seq > appliedBeforeSeq ? count : 0
+    const booked = Math.max(0, seq + count - 1 - Math.max(seq - 1, appliedBeforeSeq))
     if (reason === expiredReason) expired += booked
     else deadLettered += booked
   }

@@ -14,7 +14,7 @@ const Header = z.object({ bootId: z.string(), seq: z.number().int().positive(), 
 type Header = z.infer<typeof Header>
 const Values = z.record(z.string(), z.number())
 
-const ExpiredRange = z.object({ bootId: z.string(), seq: z.number(), count: z.number() })
+const ExpiredRange = z.object({ bootId: z.string(), seq: z.number(), count: z.number() }).readonly()
 export type ExpiredRange = z.infer<typeof ExpiredRange>
 const Position = z.object({ position: z.number(), expired: z.array(ExpiredRange) })
 
@@ -65,7 +65,14 @@ export class OfflineBuffer {
     this.#positionFile = join(options.directory, 'buffer-position.json')
     const stored = readPosition(this.#positionFile)
     this.#position = Math.max(this.#journal.start, Math.min(stored?.position ?? 0, this.#journal.committed))
-    this.#expired = stored?.expired ?? []
+    this.#expired = stored?.expired ?? this.#beforeJournal()
+  }
+
+  /** Nobody knows any more what was given up: what is not here is said to be, and counts where it has not arrived. */
+  #beforeJournal(): ExpiredRange[] {
+    for (const { header } of this.#journal.read(this.#position))
+      return header.seq > 1 ? [{ bootId: header.bootId, seq: 1, count: header.seq - 1 }] : []
+    return []
   }
 
   get bytes(): number {
@@ -97,7 +104,9 @@ export class OfflineBuffer {
     for (const { header, position } of this.#journal.read(this.#position)) {
       if (position > end) break
       const last = this.#expired.at(-1)
-      if (last && last.bootId === header.bootId && last.seq + last.count === header.seq) last.count += header.count
+      // Never changed in place: the last one may be on its way.
+      if (last && last.bootId === header.bootId && last.seq + last.count === header.seq)
+        this.#expired[this.#expired.length - 1] = { ...last, count: last.count + header.count }
       else this.#expired.push({ bootId: header.bootId, seq: header.seq, count: header.count })
     }
     this.#moveTo(end)
@@ -137,7 +146,7 @@ export class OfflineBuffer {
 
   /** The hub has it. */
   acknowledged(message: NextMessage): void {
-    if (message.kind === 'expired') this.#expired = this.#expired.filter((range) => range !== message.range)
+    if (message.kind === 'expired') this.#expired = this.#expired.flatMap((range) => restOf(range, message.range))
     else this.#moveTo(message.position)
     this.#save()
     this.#journal.dropBefore(this.#position)
@@ -183,6 +192,12 @@ export class OfflineBuffer {
   close(): Promise<void> {
     return this.#journal.close()
   }
+}
+
+/** What has expired since a statement was sent. */
+function restOf(range: ExpiredRange, told: ExpiredRange): ExpiredRange[] {
+  if (range.bootId !== told.bootId || range.seq !== told.seq) return [range]
+  return range.count > told.count ? [{ ...range, seq: range.seq + told.count, count: range.count - told.count }] : []
 }
 
 /** @returns undefined when there is none, or a loss of power has left nothing of it */

@@ -225,6 +225,18 @@ describe('a device that misbehaves harms only itself, and is named with a reason
     for (const block of core.cut(0).blocks) bookBlock(account, block)
     expect(ledgerOf(account)).toMatchObject({ published: 2, expired: 2, deadLettered: 0, unexplained: 0 })
   })
+
+  test('a device that gave up what it had sent already says nothing new of that', () => {
+    const core = newCore()
+    const account = newAccount()
+    core.add(message(1, { a: 1, b: 2, c: 3 }))
+    const range = { fromSeq: 1, toSeq: 10, receivedSeq: 10 }
+    const block = { deviceId: 'pump-1', bootId: 'boot-1', modelId: '', ...range, series: [], filtered: 0 }
+    const statement = encodePackedBatch({ cutAtMs: 0, blocks: [{ ...block, rejected: [{ seq: 1, count: 10, reason: 'expired' }] }] })
+    core.add({ ...message(1, { a: 1 }), body: statement, contentType: packedBatchContentType, properties: {} })
+    for (const told of core.cut(0).blocks) bookBlock(account, told)
+    expect(ledgerOf(account)).toMatchObject({ published: 10, stored: 3, expired: 7, filtered: 0, unexplained: 0 })
+  })
 })
 
 describe('a filter never hides an alert', () => {
