@@ -12,17 +12,18 @@ const pollWhileLiveMs = 10_000
 export function useLiveDevices(): ReadonlyMap<string, LiveDevice> {
   const [told, setTold] = useState<ReadonlyMap<string, LiveDevice>>(new Map())
   useEffect(() => {
-    let waiting: LiveDevice[] = []
+    // By device: a page that nobody sees draws nothing for hours, and is told all the same.
+    const waiting = new Map<string, LiveDevice>()
     let frame = 0
     const stop = listen({
       onMessage(message) {
         if (message.kind !== 'devices') return
-        waiting.push(...message.devices)
+        for (const device of message.devices) waiting.set(device.deviceId, device)
         frame ||= requestAnimationFrame(() => {
-          const arrived = waiting
-          waiting = []
+          const arrived = [...waiting]
+          waiting.clear()
           frame = 0
-          setTold((known) => new Map([...known, ...arrived.map((device) => [device.deviceId, device] as const)]))
+          setTold((known) => new Map([...known, ...arrived]))
         })
       },
       onGap() {},

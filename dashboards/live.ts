@@ -7,16 +7,19 @@ export type Live<T> = {
   readonly data: T | undefined
   /** When the server last confirmed the data. */
   readonly confirmedMs: number
+  /** When that answer was asked for, by `performance.now()`. */
+  readonly askedAt: number
   readonly problem: string | undefined
 }
 
+const nothing = { data: undefined, confirmedMs: 0, askedAt: 0, problem: undefined }
 const apiRoot = '/api/v1/'
 const timeoutMs = 10_000
 const retryMs = 3_000
 
 /** Follows a path of the API; `undefined` follows nothing. */
 export function useLive<T>(path: string | undefined, everyMs: number): Live<T> & { refresh(): void } {
-  const [live, setLive] = useState<Live<T> & { path: string | undefined }>({ data: undefined, confirmedMs: 0, problem: undefined, path })
+  const [live, setLive] = useState<Live<T> & { path: string | undefined }>({ ...nothing, path })
   const [turn, setTurn] = useState(0)
   useEffect(() => {
     if (path === undefined) return
@@ -25,6 +28,7 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
     let etag: string | undefined
     const poll = async () => {
       let pauseMs = everyMs
+      const askedAt = performance.now()
       try {
         const response = await fetch(path.startsWith('/') ? path : apiRoot + path, {
           headers: etag === undefined ? {} : { 'if-none-match': etag },
@@ -33,11 +37,11 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
         })
         noteServerTime(response.headers.get('date'))
         if (response.status === 304) {
-          setLive((known) => ({ ...known, confirmedMs: serverNow(), problem: undefined }))
+          setLive((known) => ({ ...known, confirmedMs: serverNow(), askedAt, problem: undefined }))
         } else if (response.ok) {
           etag = response.headers.get('etag') ?? undefined
           const data = (await response.json()) as T
-          setLive({ data, confirmedMs: serverNow(), problem: undefined, path })
+          setLive({ data, confirmedMs: serverNow(), askedAt, problem: undefined, path })
         } else {
           const problem = await problemOf(response)
           setLive((known) => ({ ...known, problem, path }))
@@ -56,8 +60,8 @@ export function useLive<T>(path: string | undefined, everyMs: number): Live<T> &
     }
   }, [path, everyMs, turn])
   // What belongs to another path is not shown while the new one loads.
-  const { data, confirmedMs, problem } = live.path === path ? live : { data: undefined, confirmedMs: 0, problem: undefined }
-  return { data, confirmedMs, problem, refresh: () => setTurn((count) => count + 1) }
+  const { data, confirmedMs, askedAt, problem } = live.path === path ? live : nothing
+  return { data, confirmedMs, askedAt, problem, refresh: () => setTurn((count) => count + 1) }
 }
 
 /** @param path below the API, or from the root when it begins with a slash @throws Error with what the server says is wrong */

@@ -5,6 +5,8 @@ import type { AlertItem } from '../../contract/api.ts'
 import { factsOf } from '../../contract/alert.ts'
 import { grouped, matching } from '../../dashboards/alert-groups.ts'
 import { scoreOf } from '../../dashboards/scoreboard.ts'
+import { toldSince, withNews, withTold } from '../../dashboards/told-alerts.ts'
+import type { ToldAlerts } from '../../dashboards/told-alerts.ts'
 import { alertOf, idOf, raisedEvent } from '../support/alerts.ts'
 
 const place = (deviceId: string) => ({ site: 'Works', line: deviceId.startsWith('press') ? 'Presses' : 'Fans' })
@@ -40,6 +42,32 @@ describe('an incident on the list', () => {
     ]))
   test('without its root on the list has another head', () =>
     expect(shown([member, item(5, {}, { incidentId: idOf(1) })])).toEqual([['press-2', false, 1]]))
+})
+
+describe('what the live channel tells', () => {
+  const at = (alert: AlertItem, toldAt: number) => ({ alert, toldAt })
+  const told = (...news: ReturnType<typeof at>[]) => withTold(new Map(), news)
+  const shown = (asked: readonly AlertItem[], news: ToldAlerts) =>
+    withNews(asked, news, 'open').map(({ alertId, version }) => [alertId, version])
+  const [first, second] = [item(1), item(2)]
+  const closed = item(1, {}, { version: 3, standing: 'closed' })
+
+  test('counts where it is newer than what was asked for, whatever order it comes in', () => {
+    const changed = item(1, {}, { version: 2, assignee: 'Ann' })
+    expect(shown([first], told(at(second, 1), at(changed, 2)))).toEqual([
+      [idOf(1), 2],
+      [idOf(2), 1],
+    ])
+    expect(shown([changed], told(at(first, 1)))).toEqual([[idOf(1), 2]])
+    expect(shown([first], told(at(closed, 1), at(changed, 2)))).toEqual([])
+  })
+
+  test('ends with the next answer: an alert whose end was told while the line was cut does not stay', () => {
+    const news = told(at(first, 10), at(second, 30))
+    expect(shown([], toldSince(news, 5))).toHaveLength(2)
+    expect(shown([], toldSince(news, 20))).toEqual([[idOf(2), 1]])
+    expect(toldSince(news, 40).size).toBe(0)
+  })
 })
 
 describe('the filter', () => {
