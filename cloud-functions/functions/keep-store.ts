@@ -2,7 +2,7 @@
 import { app } from '@azure/functions'
 import { appliedUpToMs } from '../hot-path/log-ends.ts'
 import { appFiles, appLogPosition, appSettings, appTables } from '../services.ts'
-import { archiveSettledHours } from '../store/archive.ts'
+import { archivedUpTo, archiveSettledHours } from '../store/archive.ts'
 import { deleteExpired } from '../store/retention.ts'
 
 app.timer('archive-readings', {
@@ -21,8 +21,12 @@ app.timer('archive-readings', {
 app.timer('delete-expired', {
   schedule: '0 40 2 * * *',
   handler: async (_timer, context) => {
+    const nowMs = Date.now()
+    const { archive, exports } = await appFiles()
     const readingsMs = appSettings().READINGS_KEPT_DAYS * 86_400_000
-    const rows = await deleteExpired(await appTables(), (await appFiles()).exports, { nowMs: Date.now(), readingsMs })
+    // After a pause both timers are made up for at once, in whatever order.
+    const archivedMs = await archivedUpTo(archive, nowMs)
+    const rows = await deleteExpired(await appTables(), exports, { nowMs, readingsMs, archivedMs })
     context.info(`deleted ${rows} rows past their retention`)
   },
 })

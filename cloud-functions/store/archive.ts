@@ -5,7 +5,7 @@
  * before all of it has been applied.
  */
 import { RestError } from '@azure/storage-blob'
-import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
+import type { ContainerClient } from '@azure/storage-blob'
 import { z } from 'zod'
 import { listDevices, readDevice } from './latest-store.ts'
 import { rowsOf } from './reading-rows.ts'
@@ -33,8 +33,9 @@ function folderOf(hourStartMs: number): string {
 export async function archiveSettledHours(tables: Tables, container: ContainerClient, nowMs: number, appliedMs: number): Promise<number> {
   const endMs = Math.floor((Math.min(nowMs, appliedMs) - settledAfterMs) / hourMs) * hourMs
   const progress = container.getBlockBlobClient(progressName)
+  const beginMs = (await archivedUpTo(container, nowMs)) ?? endMs - hoursBackFirst * hourMs
   let archived = 0
-  for (let hourStartMs = (await archivedUpToMs(progress)) ?? endMs - hoursBackFirst * hourMs; hourStartMs < endMs; hourStartMs += hourMs) {
+  for (let hourStartMs = beginMs; hourStartMs < endMs; hourStartMs += hourMs) {
     await archiveHour(tables, container, hourStartMs)
     const json = JSON.stringify({ archivedUpTo: new Date(hourStartMs + hourMs).toISOString() } satisfies z.infer<typeof Progress>)
     await progress.upload(json, json.length)
@@ -43,9 +44,12 @@ export async function archiveSettledHours(tables: Tables, container: ContainerCl
   return archived
 }
 
-async function archivedUpToMs(progress: BlockBlobClient): Promise<number | undefined> {
+/** Hours before this are in the archive; undefined when none is, or when a clock that was ahead has left its mark: it begins anew. */
+export async function archivedUpTo(container: ContainerClient, nowMs: number): Promise<number | undefined> {
   try {
-    return Date.parse(Progress.parse(JSON.parse((await progress.downloadToBuffer()).toString())).archivedUpTo)
+    const progress = await container.getBlockBlobClient(progressName).downloadToBuffer()
+    const upToMs = Date.parse(Progress.parse(JSON.parse(progress.toString())).archivedUpTo)
+    return upToMs > nowMs ? undefined : upToMs
   } catch (error) {
     if (error instanceof RestError && error.statusCode === 404) return undefined
     throw error

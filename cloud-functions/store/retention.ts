@@ -26,17 +26,18 @@ export const retentionMs = {
 /**
  * Deletes what is too old.
  * @param readingsMs how long readings and their minutes are kept
+ * @param archivedMs up to when readings are in the archive: what is not stays, however old it is
  * @returns rows deleted
  */
 export async function deleteExpired(
   tables: Tables,
   exportFiles: ContainerClient,
-  { nowMs, readingsMs }: { readonly nowMs: number; readonly readingsMs: number },
+  { nowMs, readingsMs, archivedMs = 0 }: { readonly nowMs: number; readonly readingsMs: number; readonly archivedMs: number | undefined },
 ): Promise<number> {
   let deleted = 0
   for (const { deviceId } of await listDevices(tables)) {
     const partition = `PartitionKey eq '${quoted(tableKey(deviceId))}'`
-    deleted += await deleteWhere(tables, 'readings', `${partition} and RowKey lt '${timeKey(nowMs - readingsMs)}'`)
+    deleted += await deleteWhere(tables, 'readings', `${partition} and RowKey lt '${timeKey(Math.min(nowMs - readingsMs, archivedMs))}'`)
     for (const resolution of ['1m', '1h', '1d'] as const satisfies readonly Resolution[]) {
       const keptMs = resolution === '1m' ? readingsMs : retentionMs[resolution]
       // A page must be over before it can be too old.

@@ -589,7 +589,11 @@ describe('retention', () => {
       if (deviceId !== 'open') await close(idOf(index + 1))
     }
     const { exports: exportFiles } = await openFiles(cloud.connection.storage)
-    await deleteExpired(tables, exportFiles, { nowMs: startMs + retentionMs.alerts + 86_400_000, readingsMs: 86_400_000 })
+    await deleteExpired(tables, exportFiles, {
+      nowMs: startMs + retentionMs.alerts + 86_400_000,
+      readingsMs: 86_400_000,
+      archivedMs: undefined,
+    })
     expect((await listAlerts(tables, {})).map(({ deviceId }) => deviceId).sort()).toEqual(['open', 'young'])
     expect([await readEvents(tables, idOf(1)), await outboxOf(tables, idOf(1))]).toEqual([[], []])
     for (const kept of [2, 3]) expect(await outboxOf(tables, idOf(kept))).not.toEqual([])

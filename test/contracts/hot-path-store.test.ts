@@ -11,7 +11,7 @@ import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/d
 import type { LoggedMessage } from '../../cloud-functions/hot-path/fold.ts'
 import { appliedUpToMs, stalledPartitions } from '../../cloud-functions/hot-path/log-ends.ts'
 import { PartitionOwner } from '../../cloud-functions/hot-path/partition-owner.ts'
-import { archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
+import { archivedUpTo, archiveHour, archiveSettledHours } from '../../cloud-functions/store/archive.ts'
 import { appliedMessages } from '../../cloud-functions/store/hot-path-store.ts'
 import type { ExportJob } from '../../cloud-functions/store/export-store.ts'
 import { exportFileOf, readExport, runExport, writeExport } from '../../cloud-functions/store/export-store.ts'
@@ -468,10 +468,15 @@ describe('the store', () => {
     expect(await archiveSettledHours(tables, archive, hour(90), -Infinity)).toBe(0)
     expect(await archiveSettledHours(tables, archive, hour(90) + settled, Infinity)).toBe(10)
     expect(await archiveSettledHours(tables, archive, hour(90) + settled, Infinity)).toBe(0)
+    expect(await archivedUpTo(archive, hour(90) + settled)).toBe(hour(90))
+    // The clock was ahead until now.
+    expect(await archivedUpTo(archive, hour(60))).toBeUndefined()
+    expect(await archiveSettledHours(tables, archive, hour(60) + settled, Infinity)).toBe(48)
+    expect(await archivedUpTo(archive, hour(60) + settled)).toBe(hour(60))
   }, 120_000)
 
   const readingsMs = 90 * 86_400_000
-  const expire = (nowMs: number) => deleteExpired(tables, files.exports, { nowMs, readingsMs })
+  const expire = (nowMs: number, archivedMs = nowMs) => deleteExpired(tables, files.exports, { nowMs, readingsMs, archivedMs })
 
   test('forgets what is past its retention, and nothing else', async () => {
     const rowsOf = async (name: 'readings' | 'rollups') => {
@@ -485,7 +490,12 @@ describe('the store', () => {
     await tables.deadLetters.upsertEntity(letter, 'Replace')
     expect(await expire(startMs + retentionMs.deadLetters)).toBe(0)
     expect(await expire(startMs + retentionMs.deadLetters + 1)).toBe(1)
-    expect(await expire(startMs + readingsMs + 86_400_000)).toBeGreaterThan(0)
+    // What is not in the archive yet waits for it.
+    const readings = await rowsOf('readings')
+    await expire(startMs + readingsMs + 86_400_000, 0)
+    await expire(startMs + readingsMs + 86_400_000, startMs)
+    expect(await rowsOf('readings')).toBe(readings)
+    await expire(startMs + readingsMs + 86_400_000)
     const after = { readings: await rowsOf('readings'), rollups: await rowsOf('rollups') }
     expect(after.readings).toBeLessThan(before.readings)
     expect(after.readings).toBeGreaterThan(before.readings / 2)
