@@ -19,7 +19,7 @@ import { writeRollups } from './rollup-store.ts'
 import { summaryProperty } from './latest-store.ts'
 import type { DeviceSummary } from './latest-store.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
-import { segmentKey, writeSegment } from './segment-store.ts'
+import { writeSegment } from './segment-store.ts'
 import { sequenceKey, tableKey } from './table-keys.ts'
 import { hasStatus, intoTransactions, transactionRowsMax } from './tables.ts'
 import type { Tables } from './tables.ts'
@@ -84,7 +84,7 @@ export async function writeEffects(tables: Tables, partitionId: string, effects:
   // Alerts wait for nothing: not for the readings of the batch, nor for each other.
   await Promise.all(effects.alertEvents.map(({ sequenceNumber, event }) => appendEvent(tables, event, sequenceKey(sequenceNumber))))
   for (const { deviceId, segment, rollups } of effects.closedSegments) {
-    await Promise.all([writeSegment(tables, deviceId, segment), writeRollups(tables, deviceId, segmentKey(segment), rollups)])
+    await Promise.all([writeSegment(tables, deviceId, segment), writeRollups(tables, deviceId, segment, rollups)])
   }
   for (const letter of effects.deadLetters) await writeDeadLetter(tables, partitionId, letter)
 }

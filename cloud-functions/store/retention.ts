@@ -40,9 +40,10 @@ export async function deleteExpired(
     deleted += await deleteWhere(tables, 'readings', `${partition} and RowKey lt '${timeKey(Math.min(nowMs - readingsMs, archivedMs))}'`)
     for (const resolution of ['1m', '1h', '1d'] as const satisfies readonly Resolution[]) {
       const keptMs = resolution === '1m' ? readingsMs : retentionMs[resolution]
-      // A page must be over before it can be too old.
+      // A page must be over before it can be too old; and a recording of long ago is as new as its arrival.
       const before = timeKey(nowMs - keptMs - pageMs[resolution])
-      deleted += await deleteWhere(tables, 'rollups', `${partition} and RowKey ge '${resolution}-' and RowKey lt '${resolution}-${before}'`)
+      const isOld = `RowKey ge '${resolution}-' and RowKey lt '${resolution}-${before}' and ${beforeMs('openedMs', nowMs - keptMs)}`
+      deleted += await deleteWhere(tables, 'rollups', `${partition} and ${isOld}`)
     }
   }
   deleted += await deleteWhere(tables, 'deadLetters', beforeMs('arrivedMs', nowMs - retentionMs.deadLetters))

@@ -2,22 +2,25 @@
 import type { TransactionAction } from '@azure/data-tables'
 import { pageMs } from '../hot-path/roll-up.ts'
 import type { Rollup } from '../hot-path/roll-up.ts'
+import type { Segment } from '../hot-path/open-segment.ts'
 import { coarsen, decodeBuckets, encodeBuckets, resolutions } from '../hot-path/bucket.ts'
 import type { Bucket, Resolution } from '../hot-path/bucket.ts'
 import { quoted } from './alert-store.ts'
 import { bytesFromProperties, bytesToProperties } from './row-bytes.ts'
+import { segmentKey } from './segment-store.ts'
 import type { Span } from './segment-store.ts'
 import { tableKey, timeKey } from './table-keys.ts'
 import { intoTransactions } from './tables.ts'
 import type { Tables } from './tables.ts'
 
-/** @param part names the segment: the same one rolled up again replaces its own rows */
-export async function writeRollups(tables: Tables, deviceId: string, part: string, rollups: readonly Rollup[]): Promise<void> {
+/** Each row is a part that its segment names: the same one rolled up again replaces its own rows. */
+export async function writeRollups(tables: Tables, deviceId: string, segment: Segment, rollups: readonly Rollup[]): Promise<void> {
   const rows: TransactionAction[] = rollups.map(({ resolution, pageMs: start, buckets }) => [
     'upsert',
     {
       partitionKey: tableKey(deviceId),
-      rowKey: `${resolution}-${timeKey(start)}-${part}`,
+      rowKey: `${resolution}-${timeKey(start)}-${segmentKey(segment)}`,
+      openedMs: segment.openedMs,
       ...bytesToProperties(encodeBuckets(buckets, start)),
     },
     'Replace',

@@ -355,6 +355,25 @@ test('what is open counts once for who has read it, also when it is closed befor
   expect(await points()).toEqual(before)
 }, 60_000)
 
+test('summaries of a recording of years ago are kept as long as those of today', async () => {
+  const dayMs = 86_400_000
+  const yearsMs = 12 * 365 * dayMs
+  const recording = plantLog({ machines: [{ deviceId: 'pump-001', kind: 'pump' }], seconds: 3 * 3_600, stepS: 20 })
+  const replayed = recording.map((message) => ({ ...message, arrivedMs: message.arrivedMs + yearsMs }))
+  await processAll(ownerOf(readerOf(replayed)).owner, batchesOf(replayed, 100))
+  const rollupsAfter = async (days: number) => {
+    const nowMs = startMs + yearsMs + days * dayMs
+    await deleteExpired(tables, files.exports, { nowMs, readingsMs: 90 * dayMs, archivedMs: 0 })
+    const kinds = new Set<string>()
+    for await (const { rowKey } of tables.rollups.listEntities()) kinds.add(rowKey!.slice(0, 2))
+    return [...kinds].sort()
+  }
+  expect(await rollupsAfter(1)).toEqual(['1d', '1h', '1m'])
+  expect(await rollupsAfter(91)).toEqual(['1d', '1h'])
+  expect(await rollupsAfter(731)).toEqual(['1d'])
+  expect(await rollupsAfter(3_651)).toEqual([])
+}, 60_000)
+
 describe('the store', () => {
   const signal = 'flowM3PerH'
   // Three days of one pump, a reading every ten seconds.
