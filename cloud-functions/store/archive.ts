@@ -9,9 +9,9 @@ import type { ContainerClient } from '@azure/storage-blob'
 import { z } from 'zod'
 import { listDevices, readDevice } from './latest-store.ts'
 import { rowsOf } from './reading-rows.ts'
-import { segmentsOpened } from './segment-store.ts'
 import type { ReadingRow } from './reading-rows.ts'
 import { contentTypes, parquetOf } from './row-formats.ts'
+import { segmentsOpened } from './segment-store.ts'
 import type { Tables } from './tables.ts'
 
 const hourMs = 3_600_000
