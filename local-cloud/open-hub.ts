@@ -15,7 +15,7 @@ import { Identities } from './iot-hub/rest/identities.ts'
 import type { SharedAccessPolicy } from './iot-hub/rest/request.ts'
 import { Twins } from './iot-hub/rest/twins.ts'
 import { ServiceQueue } from './iot-hub/service-queue.ts'
-import { SessionStore } from './iot-hub/session-store.ts'
+import { SessionStore } from './session-store.ts'
 import { Throttles } from './iot-hub/throttles.ts'
 
 export const hubName = 'localhost'

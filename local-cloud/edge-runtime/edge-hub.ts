@@ -25,6 +25,7 @@ import type { EdgeMessage } from './edge-message.ts'
 import type { EdgeHubDesired, EdgeRoute, Endpoint } from './routes.ts'
 import { credentialsOf, keyOfIdentity } from './scope.ts'
 import type { EdgeDevice, EdgeScope } from './scope.ts'
+import type { SessionStore } from '../session-store.ts'
 import type { StoreAndForward } from './store-and-forward.ts'
 import { UpstreamLink } from './upstream.ts'
 
@@ -32,11 +33,12 @@ export type EdgeHubOptions = {
   readonly edge: EdgeDevice
   readonly scope: EdgeScope
   readonly store: StoreAndForward
+  readonly sessions: SessionStore
   readonly nowMs: () => number
   readonly log: (event: string, fields: Record<string, unknown>) => void
 }
 
-type Client = { readonly link: DeviceLink; readonly subscriptions: Set<Subscription> }
+type Client = { readonly link: DeviceLink; readonly isClean: boolean; readonly subscriptions: Set<Subscription> }
 
 /** Messages whose route no longer exists or never matched are dropped, as edgeHub does, but counted. */
 export type EdgeHubCounts = { received: number; unrouted: number }
@@ -88,14 +90,14 @@ export class EdgeHub implements DeviceBackend {
     return decide()
   }
 
-  connected(link: DeviceLink): ReadonlySet<Subscription> | undefined {
+  connected(link: DeviceLink, isClean: boolean): ReadonlySet<Subscription> | undefined {
     const name = nameOf(link.identity)
     const older = this.#clients.get(name)
-    this.#clients.set(name, { link, subscriptions: new Set() })
+    this.#clients.set(name, { link, isClean, subscriptions: new Set() })
     older?.link.close('a newer connection of the same identity')
     this.#reportClient(name, 'Connected')
-    // What waits for a client waits in queues, and on the hub: nothing is kept with the connection.
-    return undefined
+    // What waits for a client waits in queues, and on the hub; what it listens for is kept.
+    return this.#options.sessions.opened(name, isClean)
   }
 
   disconnected(link: DeviceLink): void {
@@ -202,6 +204,7 @@ export class EdgeHub implements DeviceBackend {
     if (client?.link !== link) return
     if (isOn) client.subscriptions.add(subscription)
     else client.subscriptions.delete(subscription)
+    if (!client.isClean) this.#options.sessions.keep(nameOf(link.identity), [...client.subscriptions])
     if (!isOn) return
     const failed = (error: unknown) =>
       this.#options.log('subscription-failed', { client: nameOf(link.identity), subscription, error: String(error) })

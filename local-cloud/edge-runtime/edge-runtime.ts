@@ -25,6 +25,7 @@ import { EdgeHub } from './edge-hub.ts'
 import { edgeMethods } from './edge-methods.ts'
 import { EdgeHubDesired, parseRoutes } from './routes.ts'
 import { EdgeScope, keyOfIdentity } from './scope.ts'
+import { SessionStore } from '../session-store.ts'
 import { StoreAndForward } from './store-and-forward.ts'
 import { startWorkloadApi, workloadSocketPath } from './workload-api.ts'
 
@@ -65,7 +66,9 @@ async function start(options: EdgeRuntimeOptions, opened: ClosingStack): Promise
   await scope.refresh().catch((error: unknown) => log('scope-refresh-failed', { error: errorText(error) }))
   const store = await StoreAndForward.open(join(dataDirectory, 'store'), Date.now)
   opened.defer(() => store.close())
-  const edgeHub = new EdgeHub({ edge, scope, store, nowMs: Date.now, log })
+  const sessions = await SessionStore.open(dataDirectory)
+  opened.defer(() => sessions.close())
+  const edgeHub = new EdgeHub({ edge, scope, store, sessions, nowMs: Date.now, log })
   opened.defer(() => edgeHub.close())
   const socketPath = workloadSocketPath(dataDirectory, process.platform)
   const workload = await startWorkloadApi({

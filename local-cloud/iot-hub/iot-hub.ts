@@ -30,7 +30,7 @@ import { isJsonObject, patchBetween } from './json-merge-patch.ts'
 import type { JsonObject } from './json-merge-patch.ts'
 import { Registry } from './registry.ts'
 import type { Named, StoredIdentity } from './registry.ts'
-import type { SessionStore } from './session-store.ts'
+import type { SessionStore } from '../session-store.ts'
 import type { Throttles } from './throttles.ts'
 import { patchSection, patchTags, sectionView, TwinLimitError, withoutService } from './twin.ts'
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import iot from 'azure-iot-device'
 import { Amqp } from 'azure-iot-device-amqp'
+import { Mqtt } from 'azure-iot-device-mqtt'
 import mqtt from 'mqtt'
 import type { MqttClient } from 'mqtt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -196,6 +197,36 @@ describe.skipIf(onAzure)('a transparent gateway', () => {
       .toBeGreaterThan(0)
     await Promise.all([source.close(), sink.close(), leaf.close()])
   })
+
+  test('goes on giving a module its inputs when that renews its token: it connects again, and subscribes to nothing anew', async () => {
+    const id = 'gw-renewal'
+    await cloud.rest('PUT', `/devices/${id}`, { deviceId: id, capabilities: { iotEdge: true } })
+    const routes = { inside: 'FROM /messages/* INTO BrokeredEndpoint("/modules/sink/inputs/in")' }
+    await cloud.rest('POST', `/devices/${id}/applyConfigurationContent`, manifest(routes))
+    const { gatewayHost } = await startGateway(id)
+    const { body } = await cloud.rest('PUT', `/devices/${id}/modules/sink`, { deviceId: id, moduleId: 'sink' })
+    const key = (body as { authentication: { symmetricKey: { primaryKey: string } } }).authentication.symmetricKey.primaryKey
+    const { hubHost } = cloud.registry
+    const text = `HostName=${hubHost};DeviceId=${id};ModuleId=sink;SharedAccessKey=${key};GatewayHostName=${gatewayHost}`
+    const provider = iot.SharedAccessKeyAuthenticationProvider.fromConnectionString(text)
+    provider.setTokenRenewalValues(60, 59)
+    let renewals = 0
+    provider.on('newTokenAvailable', () => renewals++)
+    const sink = iot.ModuleClient.fromAuthenticationProvider(provider, Mqtt)
+    await sink.setOptions({ ca: cloud.ca })
+    await sink.open()
+    const arrived: number[] = []
+    sink.on('inputMessage', (_input: string, message: iot.Message) => {
+      arrived.push((JSON.parse(message.getData().toString()) as { n: number }).n)
+      void sink.complete(message)
+    })
+    const client = await child(id, 'leaf-renewal')
+    for (let n = 0; renewals < 3; n++) {
+      await client.publishAsync('devices/leaf-renewal/messages/events/', JSON.stringify({ n }), { qos: 1 })
+      await eventually(() => (arrived.includes(n) ? true : undefined), { what: `message ${n} after ${renewals} renewals` })
+    }
+    await Promise.all([client.endAsync(), sink.close()])
+  }, 60_000)
 
   test('keeps what it acknowledged while the hub is away', async () => {
     const client = await child('gw-1', 'leaf-away')

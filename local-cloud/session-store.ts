@@ -1,9 +1,12 @@
-/** What the hub remembers of clients that connect with CleanSession 0: what they listen for. */
+/**
+ * What the hub, or a gateway, remembers of clients that connect with CleanSession 0: what they listen for. Azure's SDKs count on
+ * it: when they renew their token they connect again, and subscribe to nothing anew.
+ */
 import { join } from 'node:path'
 import { z } from 'zod'
-import { DocumentStore } from '../log/document-store.ts'
-import { subscriptions } from '../device-backend.ts'
-import type { Subscription } from '../device-backend.ts'
+import { DocumentStore } from './log/document-store.ts'
+import { subscriptions } from './device-backend.ts'
+import type { Subscription } from './device-backend.ts'
 
 const StoredSession = z.object({ subscriptions: z.array(z.enum(subscriptions)) })
 
