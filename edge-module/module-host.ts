@@ -89,6 +89,12 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
     },
   })
   await client.setOptions({ modelId: edgeModuleModelId })
+  // A gateway that remembers the module gives it its inputs as soon as it connects; what nobody listened to would be passed over.
+  const early: iot.Message[] = []
+  let take = (message: iot.Message): void => {
+    early.push(message)
+  }
+  client.on('inputMessage', (_input: string, message: iot.Message) => take(message))
   await client.open()
   module.start()
   // The configuration before the first new message: a gateway that starts anew filters as it should from the beginning.
@@ -101,7 +107,8 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
     nowMs: Date.now,
   })
   offerMethods(client, module, setLogLevel)
-  client.on('inputMessage', (_input: string, message: iot.Message) => intake.take(message))
+  for (const message of early) intake.take(message)
+  take = (message) => intake.take(message)
   log('info', 'started', module.diagnostics().journal)
   // The image's health check looks at this file's age.
   const beat = () =>
