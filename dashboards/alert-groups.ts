@@ -1,6 +1,7 @@
 /** Alerts in the order they are shown: an incident stands where its most urgent alert would, its other members below it. */
 import type { AlertItem } from '../contract/api.ts'
 import { rankOf } from '../contract/priorities.ts'
+import { wordSearch } from './word-search.ts'
 
 export type ShownAlert = { readonly alert: AlertItem; readonly isMember: boolean; readonly members: number }
 
@@ -34,15 +35,10 @@ export function grouped(alerts: readonly AlertItem[], isOpen: (incidentId: strin
 
 /** Every word must be somewhere in what is known of the alert. */
 export function matching(alerts: readonly AlertItem[], text: string, priority: string): AlertItem[] {
-  const words = text
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== '')
+  const isFound = wordSearch(text)
   return alerts.filter((alert) => {
     if (priority !== '' && alert.priority !== priority) return false
-    if (words.length === 0) return true
     const { deviceId, signalName, site, line, assignee = '', deviceKind, explanation } = alert
-    const known = `${deviceId} ${signalName} ${site} ${line} ${assignee} ${deviceKind} ${explanation}`.toLowerCase()
-    return words.every((word) => known.includes(word))
+    return isFound(`${deviceId} ${signalName} ${site} ${line} ${assignee} ${deviceKind} ${explanation}`)
   })
 }

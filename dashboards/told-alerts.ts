@@ -5,8 +5,9 @@
 import type { AlertItem } from '../contract/api.ts'
 import { byPriority } from '../contract/priorities.ts'
 
-/** By alert id. Instants are `performance.now()`: what a clock does meanwhile is of no account. */
+/** Instants are `performance.now()`: what a clock does meanwhile is of no account. */
 export type ToldAlert = { readonly alert: AlertItem; readonly toldAt: number }
+/** By alert id. */
 export type ToldAlerts = ReadonlyMap<string, ToldAlert>
 
 export function note(told: Map<string, ToldAlert>, news: ToldAlert): void {

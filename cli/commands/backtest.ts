@@ -70,11 +70,11 @@ what it leaves out stays as it is. docs/DETECTION.md explains the settings.
 }
 
 function readChange(file: string): ProposedChange {
+  const text = readFileSync(existingFile(file), 'utf8')
   let content: unknown
   try {
-    content = JSON.parse(readFileSync(existingFile(file), 'utf8'))
+    content = JSON.parse(text)
   } catch (error) {
-    if (error instanceof UsageError) throw error
     throw new UsageError(`'${file}' is not JSON: ${errorText(error)}`)
   }
   const result = ProposedChange.safeParse(content)

@@ -25,7 +25,7 @@ app.timer('delete-expired', {
     const { archive, exports } = await appFiles()
     const readingsMs = appSettings().READINGS_KEPT_DAYS * 86_400_000
     // After a pause both timers are made up for at once, in whatever order.
-    const archivedMs = await archivedUpTo(archive, nowMs)
+    const archivedMs = (await archivedUpTo(archive, nowMs)) ?? 0
     const rows = await deleteExpired(await appTables(), exports, { nowMs, readingsMs, archivedMs })
     context.info(`deleted ${rows} rows past their retention`)
   },

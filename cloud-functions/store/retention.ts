@@ -26,13 +26,13 @@ export const retentionMs = {
 /**
  * Deletes what is too old.
  * @param readingsMs how long readings and their minutes are kept
- * @param archivedMs up to when readings are in the archive: what is not stays, however old it is
+ * @param archivedMs up to when readings are in the archive, 0 while none are: what is not there stays, however old it is
  * @returns rows deleted
  */
 export async function deleteExpired(
   tables: Tables,
   exportFiles: ContainerClient,
-  { nowMs, readingsMs, archivedMs = 0 }: { readonly nowMs: number; readonly readingsMs: number; readonly archivedMs: number | undefined },
+  { nowMs, readingsMs, archivedMs }: { readonly nowMs: number; readonly readingsMs: number; readonly archivedMs: number },
 ): Promise<number> {
   let deleted = 0
   for (const { deviceId } of await listDevices(tables)) {

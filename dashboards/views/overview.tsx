@@ -10,6 +10,7 @@ import { useFold } from '../parts/fold.tsx'
 import { formatAmount, formatClock, formatCount } from '../parts/format.ts'
 import { t } from '../texts/texts.ts'
 import { useNow } from '../use-now.ts'
+import { wordSearch } from '../word-search.ts'
 
 const states: readonly SensorState[] = ['alarm', 'no-data', 'bad-clock', 'learning', 'shelved', 'no-rule', 'fine']
 /** The rest is on the page of alerts. */
@@ -48,7 +49,8 @@ export function Overview({ alerts }: { alerts: Feed }) {
 
 function Plant({ devices }: { devices: readonly DeviceView[] }) {
   const [wanted, setWanted] = useState('')
-  const found = devices.filter((device) => isWanted(device, wanted))
+  const isFound = wordSearch(wanted)
+  const found = devices.filter(({ deviceId, kind, site, line }) => isFound(`${deviceId} ${kind} ${site} ${line}`))
   return (
     <>
       {devices.length > machinesAtAGlance && (
@@ -75,14 +77,6 @@ function Plant({ devices }: { devices: readonly DeviceView[] }) {
       ))}
     </>
   )
-}
-
-function isWanted({ deviceId, kind, site, line }: DeviceView, wanted: string): boolean {
-  const text = `${deviceId} ${kind} ${site} ${line}`.toLowerCase()
-  return wanted
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word))
 }
 
 /** In the order of what needs somebody, where not all machines of a line are shown. */

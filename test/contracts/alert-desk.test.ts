@@ -592,7 +592,7 @@ describe('retention', () => {
     await deleteExpired(tables, exportFiles, {
       nowMs: startMs + retentionMs.alerts + 86_400_000,
       readingsMs: 86_400_000,
-      archivedMs: undefined,
+      archivedMs: 0,
     })
     expect((await listAlerts(tables, {})).map(({ deviceId }) => deviceId).sort()).toEqual(['open', 'young'])
     expect([await readEvents(tables, idOf(1)), await outboxOf(tables, idOf(1))]).toEqual([[], []])

@@ -269,6 +269,9 @@ describe('live', () => {
       const row = page.locator(`[data-alert="${alertId}"]`)
       await row.getByText(/raised \d+ s ago/).waitFor()
       await page.locator('.freshness[data-channel="live"]').waitFor()
+      const minute = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Helsinki' })
+      const shown = /(\d\d:\d\d):\d\d/.exec((await page.locator('.freshness').textContent())!)?.[1]
+      expect([0, 60_000].map((agoMs) => minute.format(Date.now() - agoMs))).toContain(shown)
       expect(await page.evaluate(() => (window as unknown as { stale: string[] }).stale)).toEqual([])
       await close()
     },
