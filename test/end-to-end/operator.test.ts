@@ -194,10 +194,10 @@ describe('live', () => {
   }, 60_000)
 
   test('a plant of hundreds fits the page: what needs somebody first, the rest on demand, any machine by its name', async () => {
-    const [some] = (await product.get('devices', DeviceList.parse)).devices
-    const ledger = (unexplained: number) => ({ ...some!.ledger, unexplained })
+    const some = await eventually(async () => (await product.get('devices', DeviceList.parse)).devices[0])
+    const ledger = (unexplained: number) => ({ ...some.ledger, unexplained })
     const devices = Array.from({ length: 300 }, (_, index) => ({
-      ...some!,
+      ...some,
       deviceId: `unit-${index}`,
       kind: index % 2 === 0 ? 'Fan' : 'Press',
       site: 'Works',
@@ -357,8 +357,9 @@ describe('the API', () => {
     const document = await description()
     const problemsOf = answersOf(document)
     const alertId = await raise()
-    const { devices } = await product.get('devices', DeviceList.parse)
-    const { deviceId, signals } = devices.find(({ signals: [first] }) => first !== undefined)!
+    const { deviceId, signals } = await eventually(async () =>
+      (await product.get('devices', DeviceList.parse)).devices.find(({ signals: [first] }) => first !== undefined),
+    )
     const now = Date.now()
     const values: Record<string, string> = {
       signal: signals[0]!.signal,
