@@ -146,6 +146,7 @@ function judgeNovelty(
   const step = numbers[slot.smallestStep]!
   compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofChange, judgement, value)
   if (!judgement.isGap) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
+  if (seenMs < settings.stepAfterMs) return
   compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofChange, judgement, value, settings.fastWeight)
 }
 

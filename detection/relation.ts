@@ -73,13 +73,14 @@ function ownOf(index: number): number {
 
 /**
  * Takes over a signal's reading.
- * @param toleranceMs readings so close together are of one moment
+ * @param toleranceMs readings of different signals so close together are of one moment; a second one of a signal is of another
  * @returns true when every signal has a reading of this moment
  */
 export function renew(state: RelationState, index: number, value: number, timeMs: number, toleranceMs: number): boolean {
   const momentMs = state[head.momentMs]!
   if (timeMs < momentMs - toleranceMs) return false
-  if (timeMs > momentMs + toleranceMs) {
+  const isAnother = timeMs > momentMs + toleranceMs || (state[head.renewed]! & (1 << index)) !== 0
+  if (isAnother) {
     state[head.momentMs] = timeMs
     state[head.renewed] = 0
   }

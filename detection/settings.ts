@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 5
+export const detectorVersion = 6
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -24,6 +24,8 @@ export const settings = {
   /** The margin is doubled when the past is this old, and wider still before: of levels and seasons a day must be seen. */
   levelMaturityMs: dayMs,
   changeMaturityMs: 6 * hourMs,
+  /** An average of two hundred readings has hardly moved in less: two blocks of it are no past yet. */
+  stepAfterMs: hourMs,
   /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */
   blockMs: 900_000,
   /** A past is forgotten after one to two epochs. */

@@ -97,4 +97,12 @@ describe('the relation of signals', () => {
     expect(renew(state, 0, 1, 2050, 100)).toBe(true)
     expect(renew(state, 1, 1, 500, 100)).toBe(false)
   })
+
+  test('does not mix two moments, however soon the second one comes', () => {
+    const state = newRelation([0, 0], false)
+    renew(state, 0, 1, 1000, 500)
+    expect(renew(state, 1, 1, 1000, 500)).toBe(true)
+    expect(renew(state, 0, 9, 1400, 500)).toBe(false)
+    expect(renew(state, 1, 9, 1400, 500)).toBe(true)
+  })
 })

@@ -1,7 +1,11 @@
 /** What a machine does by nature has a first time: it may be news once or twice, and not all day. */
 import { describe, expect, test } from 'vitest'
 import { shapes } from '../../bench/detection/signal-shapes.ts'
+import { deviceModel } from '../../contract/device-model.ts'
+import { watchReading } from '../../detection/device-watch.ts'
 import { scoreSeries } from '../../detection/score-series.ts'
+import { newDeviceWatch } from '../../detection/watch-state.ts'
+import { createPlant } from '../../device-sim/plant.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import type { Random } from '../../device-sim/random.ts'
 
@@ -49,6 +53,22 @@ function shifts(random: Random, faultAt?: (second: number) => number | undefined
 }
 
 describe('what is usual for a machine', () => {
+  test.each([
+    ['compressor-001', 'compressor', 'q4'],
+    ['compressor-003', 'compressor', 'millwright'],
+    ['motor-002', 'motor', 'q9'],
+  ] as const)('%s (a %s, seed %s), switched on for the first time, goes through its loads and is no news', (deviceId, kind, seed) => {
+    const [machine] = createPlant({ machines: [{ deviceId, kind }], seed })
+    const watch = newDeviceWatch(deviceId)
+    const model = deviceModel(machine!.modelId)
+    let seq = 0
+    for (let second = 1; second <= 2 * 3600; second++) {
+      const timeMs = startMs + second * 1000
+      for (const [signal, value] of Object.entries(machine!.read(second).values))
+        expect(watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value }, model, timeMs)).toEqual([])
+    }
+  })
+
   test.each([1, 10, 60])('a machine that switches, read every %s s, is news three times at most in three days', (everyS) => {
     expect(alertsOf(switching(randomOf('switching')), everyS, 3).length).toBeLessThanOrEqual(3)
   })
