@@ -45,16 +45,7 @@ export function PipelinePage() {
         </section>
         <section class="panel">
           <h2>{t('partitions')}</h2>
-          <Table
-            label={t('partitions')}
-            head={[t('partition'), t('messages'), t('lag'), t('arrived')]}
-            rows={(partitions.data?.partitions ?? []).map(({ partition, lastSequence, behind, lastEnqueuedMs }) => [
-              partition,
-              formatCount(lastSequence + 1),
-              formatCount(behind),
-              lastEnqueuedMs === null ? '–' : <Time key="time" ms={lastEnqueuedMs} />,
-            ])}
-          />
+          {partitions.data ? <Partitions list={partitions.data} /> : <p class="none">{partitions.problem ?? t('loading')}</p>}
         </section>
       </div>
       <section class="panel">
@@ -86,6 +77,21 @@ function Throughput({ total, confirmedMs }: { total: LedgerCounts; confirmedMs: 
     known.current = { published: total.published, atMs: confirmedMs, perS: (1000 * (total.published - published)) / (confirmedMs - atMs) }
   const { perS } = known.current
   return perS === undefined ? null : <p class="none">{t('throughput', { count: formatNumber(perS) })}</p>
+}
+
+function Partitions({ list }: { list: PartitionList }) {
+  return (
+    <Table
+      label={t('partitions')}
+      head={[t('partition'), t('messages'), t('lag'), t('arrived')]}
+      rows={list.partitions.map(({ partition, lastSequence, behind, lastEnqueuedMs }) => [
+        partition,
+        formatCount(lastSequence + 1),
+        formatCount(behind),
+        lastEnqueuedMs === null ? '–' : <Time key="time" ms={lastEnqueuedMs} />,
+      ])}
+    />
+  )
 }
 
 /** Where something was lost, or set aside, comes first. */
