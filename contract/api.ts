@@ -281,6 +281,8 @@ export const ReadingsView = Points.extend({
   to: z.number(),
   /** Width of a point. */
   resolutionMs: z.number(),
+  /** What was between two points: the value of the first (`step`), as a deadband at the edge has it, or a line. */
+  interpolation: z.enum(['step', 'linear']),
 })
 export type ReadingsView = z.infer<typeof ReadingsView>
 

@@ -1,5 +1,14 @@
 /** What the API says of an alert and of a device: stored data joined with the device model's words. */
-import type { AlertDetail, AlertExplanation, AlertItem, AlertView, Delivery, DeviceView, SensorState } from '../../contract/api.ts'
+import type {
+  AlertDetail,
+  AlertExplanation,
+  AlertItem,
+  AlertView,
+  Delivery,
+  DeviceView,
+  ReadingsView,
+  SensorState,
+} from '../../contract/api.ts'
 import { factsOf, standingOf } from '../../contract/alert.ts'
 import type { Alert, AlertEvent } from '../../contract/alert.ts'
 import { explainAlert } from '../../contract/alert-text.ts'
@@ -8,6 +17,7 @@ import { isReproduced, recompute } from '../../detection/explain.ts'
 import { silentAfterMs } from '../../detection/silence.ts'
 import { nuisanceOf, suggestedDeadband } from '../alerting/nuisance.ts'
 import type { WhereItStands } from '../alerting/topology.ts'
+import { resolutions } from '../hot-path/bucket.ts'
 import type { ListedAlert } from '../store/alert-store.ts'
 import type { DeviceSummary } from '../store/latest-store.ts'
 import type { OutboxMessage } from '../store/outbox-store.ts'
@@ -127,6 +137,24 @@ export function deviceView(summary: DeviceSummary, placeOf: PlaceOf, held: Reado
         alarm.condition !== 'unusual' && alarm.signal === signal.signal ? [{ limit: alarm.limit, direction: alarm.direction }] : [],
       ),
     })),
+  }
+}
+
+/** How a signal went on between two of its points: where an edge held readings back, by the filter of the device's model. */
+export function interpolationOf(
+  { gatewayId, modelId }: Pick<DeviceSummary, 'gatewayId' | 'modelId'>,
+  signal: string,
+  pointWidthMs: number,
+): ReadingsView['interpolation'] {
+  // Means of a minute and more count what was held back.
+  if (gatewayId === '' || pointWidthMs >= resolutions['1m']) return 'linear'
+  switch (deviceModel(modelId)?.signals[signal]?.filter?.kind) {
+    case 'swinging-door':
+    case 'aggregate':
+    case 'pass':
+      return 'linear'
+    default:
+      return 'step'
   }
 }
 

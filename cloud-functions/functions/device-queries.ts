@@ -9,7 +9,7 @@ import { explainSilence } from '../api/explain-silence.ts'
 import { identify } from '../api/identity.ts'
 import { Problem } from '../api/problem.ts'
 import { readPoints, widthFor } from '../api/points.ts'
-import { deviceView, heldKey } from '../api/views.ts'
+import { deviceView, heldKey, interpolationOf } from '../api/views.ts'
 import { appHub, appPlaces, appSettings, appTables } from '../services.ts'
 import { listAlerts } from '../store/alert-store.ts'
 import { listDevices, readDevice } from '../store/latest-store.ts'
@@ -114,6 +114,7 @@ endpoint({
       from: fromMs,
       to: toMs,
       resolutionMs: widthMs,
+      interpolation: interpolationOf(summary, query.signal, widthMs),
       ...points,
     } satisfies ReadingsView
   },

@@ -9,6 +9,8 @@ export type ChartData = {
   readonly values: readonly number[]
   readonly bandMin?: readonly number[]
   readonly bandMax?: readonly number[]
+  /** A line from point to point unless the value stays until the next one. */
+  readonly interpolation?: 'step' | 'linear'
   /** Constant lines across the chart. */
   readonly limits?: readonly number[]
   readonly expected?: { readonly min: number; readonly max: number }
@@ -21,7 +23,7 @@ export function Chart({ data, label }: { data: ChartData; label: string }) {
   const plot = useRef<uPlot | undefined>(undefined)
   const latest = useRef(data)
   latest.current = data
-  const shape = `${data.bandMin ? 'band' : ''}${data.expected ? 'expected' : ''}${data.limits?.length ?? 0}`
+  const shape = `${data.bandMin ? 'band' : ''}${data.expected ? 'expected' : ''}${data.interpolation ?? ''}${data.limits?.length ?? 0}`
 
   useEffect(() => {
     const element = host.current!
@@ -63,13 +65,14 @@ function seriesOf({ timesMs, values, bandMin, bandMax, limits = [], expected }: 
   ] as unknown as uPlot.AlignedData
 }
 
-function optionsFor({ bandMin, limits = [], expected, markMs }: ChartData, element: HTMLElement): uPlot.Options {
+function optionsFor({ bandMin, interpolation, limits = [], expected, markMs }: ChartData, element: HTMLElement): uPlot.Options {
   const style = getComputedStyle(element)
   const colour = (name: string) => style.getPropertyValue(name).trim()
   const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 0.5 }, ticks: { stroke: colour('--line') } }
-  const hidden = { stroke: 'transparent', points: { show: false } }
+  const path = interpolation === 'step' ? { paths: uPlot.paths.stepped!({ align: 1 }) } : {}
+  const hidden = { stroke: 'transparent', points: { show: false }, ...path }
   const bands: uPlot.Band[] = []
-  const series: uPlot.Series[] = [{}, { stroke: colour('--trace'), width: 1.5, points: { show: false } }]
+  const series: uPlot.Series[] = [{}, { stroke: colour('--trace'), width: 1.5, points: { show: false }, ...path }]
   const addBand = (fill: string) => {
     series.push(hidden, hidden)
     bands.push({ series: [series.length - 2, series.length - 1], fill })

@@ -64,6 +64,7 @@ function Around({ alert, signal, name }: { alert: AlertDetail; signal: string; n
             values: data.mean,
             bandMin: data.min,
             bandMax: data.max,
+            interpolation: data.interpolation,
             markMs: onsetMs,
             ...(isOwn && detector !== 'hard-limit' ? { expected: { min: expectedMin, max: expectedMax } } : {}),
             ...(isOwn && detector === 'hard-limit'

@@ -132,7 +132,14 @@ function SignalChart({
       {drawn && (
         <Chart
           label={t('nowValue', { name: signal.name, value: formatAmount(signal.value, signal.unit), spread })}
-          data={{ timesMs: drawn.timesMs, values: drawn.mean, bandMin: drawn.min, bandMax: drawn.max, limits: nearLimits(signal, drawn) }}
+          data={{
+            timesMs: drawn.timesMs,
+            values: drawn.mean,
+            bandMin: drawn.min,
+            bandMax: drawn.max,
+            interpolation: drawn.interpolation,
+            limits: nearLimits(signal, drawn),
+          }}
         />
       )}
       <span>{spread}</span>
@@ -141,7 +148,7 @@ function SignalChart({
   )
 }
 
-type Drawn = Pick<ReadingsView, 'timesMs' | 'mean' | 'min' | 'max' | 'count'>
+type Drawn = Pick<ReadingsView, 'timesMs' | 'mean' | 'min' | 'max' | 'count' | 'interpolation'>
 type Tail = { readonly timesMs: readonly number[]; readonly values: readonly number[] }
 const noTail: Tail = { timesMs: [], values: [] }
 
@@ -170,6 +177,7 @@ function withTail(shown: ReadingsView, { timesMs, values }: Tail): Drawn {
     min: [...shown.min, ...values],
     max: [...shown.max, ...values],
     count: [...shown.count, ...values.map(() => 1)],
+    interpolation: shown.interpolation,
   }
 }
 

@@ -319,6 +319,7 @@ describe('recorded data', () => {
     )
     expect(readings.count.reduce((sum, count) => sum + count, 0)).toBe(500)
     expect(readings.timesMs.length).toBeLessThanOrEqual(1_000)
+    expect(readings.interpolation).toBe('linear')
   })
 
   test.skipIf(!existsSync(nab))('of the Numenta benchmark is taken as it is', async () => {
