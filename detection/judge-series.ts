@@ -10,7 +10,7 @@ import type { Judgement, SeriesTraits } from './judgement.ts'
 import { gapAt } from './modes.ts'
 import { highOf, isInBlock, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
-import { driftLevel, seasonBins, slot, statistic } from './series-state.ts'
+import { driftLevel, seasonBins, slot, statistic, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { dayMs, settings } from './settings.ts'
 
@@ -31,12 +31,18 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
     return
   }
   judgement.kind = count < settings.learningReadings ? 'learning' : 'judged'
-  judgement.isGap = Math.abs(elapsedMs) > Math.max(settings.gapMs, settings.gapIntervals * numbers[slot.intervalMs]!)
+  const intervalMs = numbers[slot.intervalMs]!
+  // Of the second reading nobody can say whether it is late.
+  judgement.isGap = intervalMs > 0 && Math.abs(elapsedMs) > Math.max(settings.gapMs, settings.gapIntervals * intervalMs)
+  judgement.isLongGap = judgement.isGap && Math.abs(elapsedMs) > settings.longGapIntervals * intervalMs
+  // What was recent before a long gap is not recent any more: averages begin again.
+  const fewest = judgement.isLongGap ? 1 : 1 / (numbers[slot.windowTaken]! + 1)
   const fast = numbers[slot.fast]!
   const slow = numbers[slot.slow]!
-  judgement.fast = fast + Math.max(1 / (count + 1), settings.fastWeight) * (value - fast)
-  judgement.slow = slow + Math.max(1 / (count + 1), settings.slowWeight) * (value - slow)
-  judgement.highPassed = value - numbers[slot.highPass]!
+  judgement.fast = fast + Math.max(fewest, settings.fastWeight) * (value - fast)
+  judgement.slow = slow + Math.max(fewest, settings.slowWeight) * (value - slow)
+  judgement.isJump = !judgement.isGap && Math.abs(elapsedMs) <= settings.jumpMsMax
+  judgement.highPassed = judgement.isLongGap ? 0 : value - numbers[slot.highPass]!
   judgement.bin = binOf(timeMs)
   judgement.seasonal = fromUsual(season, judgement.bin, value)
   judgement.jump = value - numbers[slot.lastValue]!
@@ -44,11 +50,11 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   judgement.rolling = 0
   if (traits.isModal) judgeModal(state, timeMs, value, traits, judgement)
   if (!traits.isJumpy) {
-    if (numbers[slot.windowCount]! >= settings.learningReadings) judgeRolling(state, value, traits, judgement)
+    if (numbers[slot.windowTaken]! >= windowReadings && !judgement.isLongGap) judgeRolling(state, value, traits, judgement)
     if (count >= settings.noveltyReadings) judgeNovelty(state, timeMs, value, traits, judgement)
   }
   if (traits.ratePerSMax !== undefined && elapsedMs > 0 && !judgement.isGap)
-    judgeRate((traits.ratePerSMax * Math.max(elapsedMs, numbers[slot.intervalMs]!)) / 1000, value, judgement)
+    judgeRate((traits.ratePerSMax * Math.max(elapsedMs, intervalMs)) / 1000, value, judgement)
   judgement.momentary = judgement.severity
   if (judgement.severity >= 1) return
   if (!traits.isJumpy) judgeDrift(state, elapsedMs, value, judgement)
@@ -68,7 +74,7 @@ function judgeRate(most: number, value: number, judgement: Judgement): void {
 
 function begin(judgement: Judgement, timeMs: number, value: number): void {
   judgement.kind = 'learning'
-  judgement.isGap = false
+  judgement.isGap = judgement.isLongGap = judgement.isJump = false
   judgement.bin = binOf(timeMs)
   judgement.fast = judgement.slow = value
   judgement.highPassed = judgement.jump = judgement.reversal = judgement.rolling = 0
@@ -87,16 +93,15 @@ function judgeRolling(
   { resolution, configuration }: SeriesTraits,
   judgement: Judgement,
 ): void {
-  const count = numbers[slot.windowCount]!
-  const median = medianOfSorted(window, count)
-  const sigmaMin = Math.max(tenthsDeviation(window, count), resolution, 0.002 * Math.abs(median), 1e-9)
+  const median = medianOfSorted(window, windowReadings)
+  const sigmaMin = Math.max(tenthsDeviation(window, windowReadings), resolution, 0.002 * Math.abs(median), 1e-9)
   const most = (value - median) / sigmaMin
   // Most readings: nothing unusual, nor the most unusual of their block, however much the middle of the window deviates.
   if (Math.abs(most) < settings.rollingQuiet && isInBlock(past, statistic.rolling, most)) {
     judgement.rolling = most
     return
   }
-  const sigma = Math.max(sigmaMin, 1.4826 * medianAbsoluteDeviation(window, count, median))
+  const sigma = Math.max(sigmaMin, 1.4826 * medianAbsoluteDeviation(window, windowReadings, median))
   const score = (value - median) / sigma
   judgement.rolling = score
   const highest = Math.max(configuration.rollingScore, settings.rollingPast * highOf(past, statistic.rolling))
@@ -145,7 +150,7 @@ function judgeNovelty(
   // A change by one step is no more than the series can do, nor is an average of half of one.
   const step = numbers[slot.smallestStep]!
   compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofChange, judgement, value)
-  if (!judgement.isGap) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
+  if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
   if (seenMs < settings.stepAfterMs) return
   compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofChange, judgement, value, settings.fastWeight)
 }
@@ -164,7 +169,7 @@ function judgeModal(state: SeriesState, timeMs: number, value: number, traits: S
   const noise = noiseOf(numbers, resolution)
   const margin = configuration.marginRanges * (1 + settings.levelMaturityMs / (2 * seenMs))
   compareLevel(state, value, noise, margin, judgement)
-  if (!judgement.isGap) compareWithPast(state, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
+  if (judgement.isJump) compareWithPast(state, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
   judgeModes(state, value, traits, judgement)
 }
 

@@ -37,6 +37,10 @@ export type Judgement = {
   expectedMax: number
   /** Worked out for judging, used again for learning. */
   isGap: boolean
+  /** So long that what was recent before it is not recent any more. */
+  isLongGap: boolean
+  /** Close enough to the reading before it for their difference to mean something. */
+  isJump: boolean
   bin: number
   fast: number
   slow: number
@@ -58,6 +62,8 @@ export function newJudgement(): Judgement {
     expectedMin: 0,
     expectedMax: 0,
     isGap: false,
+    isLongGap: false,
+    isJump: false,
     bin: 0,
     fast: 0,
     slow: 0,

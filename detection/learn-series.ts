@@ -31,7 +31,7 @@ export function learn(
   }
   const isUnusual = judgement.severity >= 1 && numbers[slot.unusualRun]! < settings.adoptReadings
   if (isModal) learnModes(state, value, resolution, isUnusual, judgement.isGap)
-  numbers[slot.lastJump] = judgement.isGap ? 0 : judgement.jump
+  numbers[slot.lastJump] = judgement.isJump ? judgement.jump : 0
   numbers[slot.unusualRun] = judgement.severity >= 1 ? numbers[slot.unusualRun]! + 1 : 0
   numbers[slot.severity] = judgement.severity
   numbers[slot.lastTimeMs] = timeMs
@@ -39,13 +39,14 @@ export function learn(
   numbers[slot.count] = count + 1
   numbers[slot.fast] = judgement.fast
   numbers[slot.slow] = judgement.slow
-  numbers[slot.highPass]! += Math.max(1 / (count + 1), settings.highPassWeight) * judgement.highPassed
+  if (judgement.isLongGap) forgetRecent(numbers, value)
+  numbers[slot.highPass]! += Math.max(1 / (numbers[slot.windowTaken]! + 1), settings.highPassWeight) * judgement.highPassed
   remember(past, statistic.level, value)
   remember(past, statistic.highPass, judgement.highPassed)
   if (judgement.seasonal === judgement.seasonal) remember(past, statistic.season, judgement.seasonal)
-  if (!judgement.isGap) remember(past, statistic.jump, isJumpy ? judgement.reversal : judgement.jump)
+  if (judgement.isJump) remember(past, statistic.jump, isJumpy ? judgement.reversal : judgement.jump)
   remember(past, statistic.step, judgement.fast - judgement.slow)
-  if (numbers[slot.windowCount]! >= settings.learningReadings) remember(past, statistic.rolling, judgement.rolling)
+  if (numbers[slot.windowTaken]! >= windowReadings) remember(past, statistic.rolling, judgement.rolling)
   turnPages(state, timeMs)
   if (!isJumpy) learnSeason(state, elapsedMs, value, judgement.bin)
   learnWindow(state, value, judgement, configuration.rollingScore)
@@ -57,6 +58,12 @@ function learnFirst(numbers: Float64Array, timeMs: number, value: number): void 
   numbers[slot.highPass] = numbers[slot.driftLevel] = value
   numbers[slot.seasonBin] = -1
   numbers[slot.restValue] = Number.NaN
+}
+
+/** The rolling window and the average of the last twenty begin again after a long gap. */
+function forgetRecent(numbers: Float64Array, value: number): void {
+  numbers[slot.highPass] = value
+  numbers[slot.windowTaken] = 0
 }
 
 function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void {
@@ -95,7 +102,10 @@ function longerRun(longest: number, run: number, isStill: boolean): number {
 function learnInterval(numbers: Float64Array, elapsedMs: number, isGap: boolean): void {
   if (elapsedMs <= 0) return
   const count = numbers[slot.count]!
-  if (!isGap) numbers[slot.intervalMs]! += Math.max(1 / count, 0.05) * (elapsedMs - numbers[slot.intervalMs]!)
+  const intervalMs = numbers[slot.intervalMs]!
+  // A gap is no interval; but what is read more slowly from now on is known to be in time.
+  const learnedMs = isGap ? 2 * intervalMs : elapsedMs
+  numbers[slot.intervalMs] = intervalMs + Math.max(1 / count, 0.05) * (learnedMs - intervalMs)
   // An outage is no habit either.
   numbers[slot.longestGapMs] = Math.max(
     numbers[slot.longestGapMs]!,
@@ -170,20 +180,18 @@ function learnWindow({ numbers, window, ages }: SeriesState, value: number, { ro
   if (isGap || Math.abs(rolling) < abnormalFrom) numbers[slot.abnormalRun] = 0
   if (Math.abs(rolling) >= abnormalFrom) {
     if (++numbers[slot.abnormalRun]! < settings.adoptReadings) return
-    numbers[slot.abnormalRun] = numbers[slot.windowCount] = numbers[slot.windowAge] = 0
+    numbers[slot.abnormalRun] = numbers[slot.windowTaken] = 0
   }
-  const count = numbers[slot.windowCount]!
-  const age = numbers[slot.windowAge]!
-  const isFull = count === windowReadings
-  replaceSorted(window, ages, count, value, age, isFull ? age : undefined)
-  if (!isFull) numbers[slot.windowCount] = count + 1
-  numbers[slot.windowAge] = (age + 1) % windowReadings
+  const taken = numbers[slot.windowTaken]!
+  const age = taken % windowReadings
+  replaceSorted(window, ages, Math.min(taken, windowReadings), value, age, taken < windowReadings ? undefined : age)
+  numbers[slot.windowTaken] = taken + 1
 }
 
 /** The level the series has now is normal from here on: the baselines begin again. */
 export function adoptLevel({ numbers }: SeriesState): void {
   const level = numbers[slot.fast]!
-  numbers[slot.abnormalRun] = numbers[slot.windowCount] = numbers[slot.windowAge] = 0
+  numbers[slot.abnormalRun] = numbers[slot.windowTaken] = 0
   numbers[slot.driftLevel] = level
   if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) return
   numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)

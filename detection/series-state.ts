@@ -30,29 +30,29 @@ export const slot = {
   driftLevel: 17,
   driftLow: 18,
   driftHigh: 19,
-  windowCount: 20,
-  windowAge: 21,
+  /** Readings that the rolling window has taken since it began, at first or after a long gap. */
+  windowTaken: 20,
   /** Readings in a row outside the rolling window, and abnormal in any way. */
-  abnormalRun: 22,
-  unusualRun: 23,
-  severity: 24,
+  abnormalRun: 21,
+  unusualRun: 22,
+  severity: 23,
   /** The change before the last: one that goes straight back is a spike. */
-  lastJump: 25,
+  lastJump: 24,
   /** The value that the longest run of equal readings had, and runs at any other: what rests at zero does not rest elsewhere. */
-  restValue: 26,
-  longestElsewhere: 27,
-  readingsElsewhere: 28,
-  changesElsewhere: 29,
+  restValue: 25,
+  longestElsewhere: 26,
+  readingsElsewhere: 27,
+  changesElsewhere: 28,
   /** Bins of `modes.ts`. */
-  modesLow: 30,
-  modesWidth: 31,
+  modesLow: 29,
+  modesWidth: 30,
   /** The smallest change so far: what comes in whole steps has no smaller noise. 0 before the first. */
-  smallestStep: 32,
+  smallestStep: 31,
   /** As `blockStartMs`, of the rolling detector's own past. */
-  rollingBlockStartMs: 33,
+  rollingBlockStartMs: 32,
 } as const
 
-const doubles = 34
+const doubles = 33
 export const windowReadings = 23
 export const seasonBins = 48
 export const modeBins = 32

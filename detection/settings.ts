@@ -14,6 +14,10 @@ export const settings = {
   gapMs: 300_000,
   /** A gap is also so many times the usual interval. */
   gapIntervals: 10,
+  /** After so many the averages and the rolling window hold nothing that is recent: three times the memory of the high-pass. */
+  longGapIntervals: 60,
+  /** Between readings further apart anything may have happened: their difference is no jump. */
+  jumpMsMax: 600_000,
   /** Weights of the exponential averages: the last ten, twenty, two hundred readings. */
   fastWeight: 0.1,
   highPassWeight: 0.05,

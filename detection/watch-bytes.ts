@@ -9,7 +9,7 @@ import { recentLength } from './recent.ts'
 import { relationBytes, relationLength } from './relation.ts'
 import { seriesBytes, seriesStateBytes, seriesStateFrom } from './series-state.ts'
 
-export const watchBytesVersion = 6
+export const watchBytesVersion = 7
 
 const Phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('quiet') }),

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { errorText } from '../contract/error-text.ts'
 import type { Acknowledgement } from '../contract/acknowledgement.ts'
 import { encodeEdgeAlerts, edgeAlertsContentType } from '../contract/edge-alerts.ts'
 import type { EdgeAlertEvent } from '../contract/edge-alerts.ts'
@@ -173,7 +174,7 @@ export class EdgeModule {
       const { method } = action.call
       callDevice(alert.deviceId, action.call).then(
         () => log('info', 'safety-call', { device: alert.deviceId, method }),
-        (error: unknown) => log('error', 'safety-call-failed', { device: alert.deviceId, method, error: String(error) }),
+        (error: unknown) => log('error', 'safety-call-failed', { device: alert.deviceId, method, error: errorText(error) }),
       )
     }
   }
@@ -228,7 +229,7 @@ export class EdgeModule {
     } catch (error) {
       // The journal keeps everything since the last one; the next cut tries again.
       this.#wantsSnapshot = true
-      log('error', 'snapshot-failed', { error: String(error) })
+      log('error', 'snapshot-failed', { error: errorText(error) })
     }
   }
 
@@ -345,7 +346,7 @@ function restore({ position, state }: Snapshot, intake: Intake, log: Log): { sta
   try {
     return { state: decodeEdgeState(state), position }
   } catch (error) {
-    log('warn', 'state-not-read', { error: String(error) })
+    log('warn', 'state-not-read', { error: errorText(error) })
     return undefined
   }
 }

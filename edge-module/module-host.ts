@@ -8,6 +8,7 @@ import { deflateRawSync, gunzipSync, inflateRawSync } from 'node:zlib'
 import iot from 'azure-iot-device'
 import type { ModuleClient, Twin } from 'azure-iot-device'
 import { z } from 'zod'
+import { errorText } from '../contract/error-text.ts'
 import type { Compression } from '../contract/telemetry/telemetry.ts'
 import { AcknowledgingMqtt } from './acknowledging-transport.ts'
 import { EdgeModule } from './edge-module.ts'
@@ -55,7 +56,7 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
   const outbox = new Outbox<Output>({
     send: async (output, message) => void (await client.sendOutputEvent(output, toMessage(message))),
     signal: stopping.signal,
-    onFailure: (output, error) => log('warn', 'send-failed', { output, error: String(error) }),
+    onFailure: (output, error) => log('warn', 'send-failed', { output, error: errorText(error) }),
   })
   const intake: Intake = new Intake({
     directory: settings.MODULE_DATA,
@@ -112,7 +113,7 @@ export async function startModuleHost({ settings, newBoot, log, setLogLevel }: M
   log('info', 'started', module.diagnostics().journal)
   // The image's health check looks at this file's age.
   const beat = () =>
-    writeFile(join(settings.MODULE_DATA, 'alive'), '').catch((error: unknown) => log('warn', 'no-heartbeat', { error: String(error) }))
+    writeFile(join(settings.MODULE_DATA, 'alive'), '').catch((error: unknown) => log('warn', 'no-heartbeat', { error: errorText(error) }))
   const heart = setInterval(() => void beat(), heartbeatMs)
   heart.unref()
   await beat()
@@ -143,7 +144,7 @@ function offerMethods(client: ModuleClient, module: EdgeModule, setLogLevel: (le
   const offer = (name: string, answer: (payload: unknown) => Promise<{ status: number; body: unknown }>) =>
     client.onMethod(name, (request, response) => {
       answer(request?.payload)
-        .catch((error: unknown) => ({ status: 500, body: { error: String(error) } }))
+        .catch((error: unknown) => ({ status: 500, body: { error: errorText(error) } }))
         .then(
           ({ status, body }) => response?.send(status, body as object, () => {}),
           () => {},

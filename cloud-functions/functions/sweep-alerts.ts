@@ -1,6 +1,7 @@
 /** Every ten seconds: what the clock has made due, what a lost hint or a lost batch left, and who has fallen silent. */
 import { app } from '@azure/functions'
 import type { InvocationContext } from '@azure/functions'
+import { errorText } from '../../contract/error-text.ts'
 import { sweepAlerts } from '../alerting/settle-alert.ts'
 import { watchSilence } from '../alerting/watch-silence.ts'
 import { appliedUpToMs, stalledPartitions } from '../hot-path/log-ends.ts'
@@ -21,7 +22,7 @@ app.timer('sweep-alerts', {
     const desk = await appDesk()
     const nowMs = Date.now()
     const position = await appLogPosition().catch((error: unknown) => {
-      context.warn(`how far the log has been applied is not known: ${String(error)}`)
+      context.warn(`how far the log has been applied is not known: ${errorText(error)}`)
     })
     // Whoever cannot ask how far the log goes may be behind it.
     const silent = await watchSilence(desk.tables, nowMs, position ? appliedUpToMs(position) : Number.NEGATIVE_INFINITY)
@@ -39,6 +40,6 @@ async function catchUp({ partitionId, beforeSequence }: Stalled, context: Invoca
     const owner = await openOwner(partitionId, (text) => context.warn(text))
     await owner.catchUp(beforeSequence)
   } catch (error) {
-    context.warn(`partition ${partitionId} is behind and stays it until the next sweep: ${String(error)}`)
+    context.warn(`partition ${partitionId} is behind and stays it until the next sweep: ${errorText(error)}`)
   }
 }

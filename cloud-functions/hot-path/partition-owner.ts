@@ -4,6 +4,7 @@
  * checkpoint even after an exception; the hole that leaves is read again from the log with the next batch, or, where
  * none comes, by the sweep.
  */
+import { errorText } from '../../contract/error-text.ts'
 import type { Compression } from '../../contract/telemetry/telemetry.ts'
 import { loadPartition, savePartition, writeEffects, writeLatest } from '../store/hot-path-store.ts'
 import type { Tables } from '../store/tables.ts'
@@ -107,7 +108,7 @@ export class PartitionOwner {
     const devices = devicesOf(held.state, deviceIds)
     this.#options.shown?.(devices)
     const written = writeLatest(tables, partitionId, devices).catch((error: unknown) => {
-      warn(`partition ${partitionId}: ${deviceIds.length} devices are shown later: ${String(error)}`)
+      warn(`partition ${partitionId}: ${deviceIds.length} devices are shown later: ${errorText(error)}`)
       for (const deviceId of deviceIds) held.unshown.add(deviceId)
       this.#showLater()
     })
@@ -201,7 +202,7 @@ export class PartitionOwner {
         await this.#save(held)
       } catch (error) {
         this.#held = undefined
-        this.#options.warn(`partition ${this.#options.partitionId}: its state was not written and is read again: ${String(error)}`)
+        this.#options.warn(`partition ${this.#options.partitionId}: its state was not written and is read again: ${errorText(error)}`)
       }
     })
     this.#queue = saved

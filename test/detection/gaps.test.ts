@@ -1,0 +1,66 @@
+/** Pauses, and how slowly a series may be read: what was recent before a long gap is not recent after it. */
+import { describe, expect, test } from 'vitest'
+import type { DetectedEvent } from '../../contract/alert.ts'
+import { deviceModel } from '../../contract/device-model.ts'
+import { watchReading } from '../../detection/device-watch.ts'
+import { scoreSeries } from '../../detection/score-series.ts'
+import { newDeviceWatch } from '../../detection/watch-state.ts'
+import { createPlant } from '../../device-sim/plant.ts'
+import { randomOf } from '../../device-sim/random.ts'
+
+const startMs = Date.UTC(2026, 0, 5)
+
+/** Whether each reading was behind a gap, of readings so many seconds apart. */
+function gapsOf(intervalsS: readonly number[]): boolean[] {
+  const random = randomOf('gaps')
+  const score = scoreSeries()
+  let timeMs = startMs
+  return intervalsS.map((seconds) => score((timeMs += seconds * 1000), 20 + random.normal()).judgement.isGap)
+}
+
+const times = (count: number, seconds: number) => Array.from({ length: count }, () => seconds)
+
+describe('a gap', () => {
+  test.each([60, 600, 3600, 86_400])('is none between readings that always come every %s s', (seconds) => {
+    expect(gapsOf(times(50, seconds))).not.toContain(true)
+  })
+
+  test('is longer than five minutes and ten intervals', () => {
+    const after = (seconds: number, everyS: number) => gapsOf([...times(50, everyS), seconds]).at(-1)
+    expect([after(299, 1), after(301, 1), after(590, 60), after(610, 60), after(35_000, 3600), after(37_000, 3600)]).toEqual([
+      false,
+      true,
+      false,
+      true,
+      false,
+      true,
+    ])
+  })
+
+  test('is none any more once a series is read more slowly for good', () => {
+    expect(gapsOf([...times(1000, 1), ...times(200, 600)]).slice(-50)).not.toContain(true)
+  })
+
+  test('leaves the interval what it was when it is over', () => {
+    expect(gapsOf([...times(1000, 1), 7200, ...times(20, 1), 400]).at(-1)).toBe(true)
+  })
+})
+
+describe('a machine that is away for half an hour again and again', () => {
+  test.each(['pump', 'compressor', 'tank'] as const)('a %s comes back elsewhere in its day, and that is no news', (kind) => {
+    const deviceId = `${kind}-001`
+    const [machine] = createPlant({ machines: [{ deviceId, kind }], seed: 'millwright' })
+    const watch = newDeviceWatch(deviceId)
+    const model = deviceModel(machine!.modelId)
+    const events: DetectedEvent[] = []
+    let seq = 0
+    for (let second = 1; second <= 20 * 3600; second++) {
+      const { values } = machine!.read(second)
+      if (second % 6000 < 1800) continue
+      const timeMs = startMs + second * 1000
+      for (const signal in values)
+        events.push(...watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value: values[signal]! }, model, timeMs))
+    }
+    expect(events).toEqual([])
+  })
+})
