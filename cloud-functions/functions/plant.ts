@@ -50,7 +50,9 @@ endpoint({
   access: 'viewer',
   response: PartitionList,
   handle: async () => {
-    const { ends, applied } = await appLogPosition()
+    const { ends, applied } = await appLogPosition().catch((error: unknown) => {
+      throw new Problem(502, 'No answer', `the event hub does not say how far it is: ${errorText(error)}; try again`)
+    })
     return {
       partitions: ends.map(({ partitionId, lastSequence, lastEnqueuedMs }) => {
         const appliedSequence = applied.get(partitionId)?.sequence ?? -1
