@@ -120,8 +120,10 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
     const [low, high] = [lowOf(past, statistic.level), highOf(past, statistic.level)]
     // What has crept all the while, such as a counter, has no level yet: its average is near where it has come to, and behind the last readings.
     const edge = settings.driftEdge * (high - low)
-    const slow = numbers[slot.slow]!
-    if ((level < low + edge && slow < level) || (level > high - edge && slow > level)) return
+    // Of a series that is read seldom, two hundred readings reach further back than the average of a day.
+    const isReadSeldom = numbers[slot.intervalMs]! > settings.slowWeight * settings.driftTauMs
+    const recent = numbers[isReadSeldom ? slot.fast : slot.slow]!
+    if ((level < low + edge && recent < level) || (level > high - edge && recent > level)) return
     numbers[slot.driftLow] = low
     numbers[slot.driftHigh] = high
   }

@@ -15,6 +15,7 @@ const plans = [
   { everyS: 10, days: 7, machines: 2 },
   { everyS: 60, days: 14, machines: 4 },
   { everyS: 300, days: 14, machines: 4 },
+  { everyS: 3600, days: 60, machines: 4 },
 ]
 const faultReadings = 600
 /** What a signal's spread is taken from. */

@@ -6,6 +6,7 @@ import { useChannelState } from '../live-channel.ts'
 import { useLive } from '../live.ts'
 import { AlertRow } from '../parts/alert-row.tsx'
 import { Chart } from '../parts/chart.tsx'
+import { useFold } from '../parts/fold.tsx'
 import { formatAmount, formatCount, formatNumber } from '../parts/format.ts'
 import { LedgerEquation } from '../parts/ledger.tsx'
 import { Pending } from '../parts/pending.tsx'
@@ -21,6 +22,8 @@ const spans = [
   { label: '30 d', ms: 30 * 86_400_000 },
   { label: '', ms: Number.POSITIVE_INFINITY },
 ] as const
+
+const chartsShown = 24
 
 export function DevicePage({ deviceId }: { deviceId: string }) {
   const isLive = useChannelState() === 'live'
@@ -46,14 +49,27 @@ export function DevicePage({ deviceId }: { deviceId: string }) {
           ))}
         </div>
       </section>
-      <section class="charts" aria-label={t('spanOfCharts')}>
-        {device.signals.map((signal) => (
-          <SignalChart key={signal.signal} deviceId={device.deviceId} signal={signal} spanMs={spanMs} told={told} />
-        ))}
-      </section>
+      <Charts device={device} spanMs={spanMs} told={told} />
       <DeviceAlerts deviceId={deviceId} />
       <Twin deviceId={deviceId} />
     </main>
+  )
+}
+
+/** Each chart asks for its own readings: of a machine with hundreds of signals, those in alarm come first, the rest when asked for. */
+function Charts({ device, spanMs, told }: { device: DeviceView; spanMs: number; told: LiveDevice | undefined }) {
+  const alarms = device.signals.filter(({ condition }) => condition === 'alarm')
+  const others = device.signals.filter(({ condition }) => condition !== 'alarm')
+  const [shown, more] = useFold(device.signals.length > chartsShown ? [...alarms, ...others] : device.signals, chartsShown)
+  return (
+    <>
+      <section class="charts" aria-label={t('spanOfCharts')}>
+        {shown.map((signal) => (
+          <SignalChart key={signal.signal} deviceId={device.deviceId} signal={signal} spanMs={spanMs} told={told} />
+        ))}
+      </section>
+      {more}
+    </>
   )
 }
 

@@ -141,6 +141,13 @@ describe('what is usual for a machine', () => {
     expect(alertsOf(level, 300, 21).length).toBeGreaterThan(0)
   })
 
+  test.each([600, 900, 3600])('nor does one that is read every %s s, for months', (everyS) => {
+    const random = randomOf('seldom')
+    let count = 1000
+    const counter: Signal = () => Math.round((count += everyS * (0.01 + 0.002 * random.normal())))
+    expect(alertsOf(counter, everyS, 90)).toEqual([])
+  })
+
   test('a level that is mostly at the bottom of its range drifts, too', () => {
     const random = randomOf('starts')
     // Twenty for ten minutes when the machine starts in the morning, and ten otherwise, until it wears.
