@@ -23,7 +23,8 @@ const spans = [
   { label: '', ms: Number.POSITIVE_INFINITY },
 ] as const
 
-const chartsShown = 24
+/** So many live charts leave the page its breath. */
+const chartsShown = 50
 
 export function DevicePage({ deviceId }: { deviceId: string }) {
   const isLive = useChannelState() === 'live'
