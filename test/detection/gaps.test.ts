@@ -1,12 +1,8 @@
 /** Pauses, and how slowly a series may be read: what was recent before a long gap is not recent after it. */
 import { describe, expect, test } from 'vitest'
-import type { DetectedEvent } from '../../contract/alert.ts'
-import { deviceModel } from '../../contract/device-model.ts'
-import { watchReading } from '../../detection/device-watch.ts'
 import { scoreSeries } from '../../detection/score-series.ts'
-import { newDeviceWatch } from '../../detection/watch-state.ts'
-import { createPlant } from '../../device-sim/plant.ts'
 import { randomOf } from '../../device-sim/random.ts'
+import { eventsOfMachine } from '../support/watched-machine.ts'
 
 const startMs = Date.UTC(2026, 0, 5)
 
@@ -48,19 +44,8 @@ describe('a gap', () => {
 
 describe('a machine that is away for half an hour again and again', () => {
   test.each(['pump', 'compressor', 'tank'] as const)('a %s comes back elsewhere in its day, and that is no news', (kind) => {
-    const deviceId = `${kind}-001`
-    const [machine] = createPlant({ machines: [{ deviceId, kind }], seed: 'millwright' })
-    const watch = newDeviceWatch(deviceId)
-    const model = deviceModel(machine!.modelId)
-    const events: DetectedEvent[] = []
-    let seq = 0
-    for (let second = 1; second <= 20 * 3600; second++) {
-      const { values } = machine!.read(second)
-      if (second % 6000 < 1800) continue
-      const timeMs = startMs + second * 1000
-      for (const signal in values)
-        events.push(...watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value: values[signal]! }, model, timeMs))
-    }
+    const isAway = (second: number) => second % 6000 < 1800
+    const events = eventsOfMachine({ deviceId: `${kind}-001`, kind }, { seed: 'millwright', seconds: 20 * 3600, isAway })
     expect(events).toEqual([])
   })
 })

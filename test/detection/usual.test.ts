@@ -1,13 +1,10 @@
 /** What a machine does by nature has a first time: it may be news once or twice, and not all day. */
 import { describe, expect, test } from 'vitest'
 import { shapes } from '../../bench/detection/signal-shapes.ts'
-import { deviceModel } from '../../contract/device-model.ts'
-import { watchReading } from '../../detection/device-watch.ts'
 import { scoreSeries } from '../../detection/score-series.ts'
-import { newDeviceWatch } from '../../detection/watch-state.ts'
-import { createPlant } from '../../device-sim/plant.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import type { Random } from '../../device-sim/random.ts'
+import { eventsOfMachine } from '../support/watched-machine.ts'
 
 const startMs = Date.UTC(2026, 0, 5)
 const dayS = 86_400
@@ -58,15 +55,7 @@ describe('what is usual for a machine', () => {
     ['compressor-003', 'compressor', 'millwright'],
     ['motor-002', 'motor', 'q9'],
   ] as const)('%s (a %s, seed %s), switched on for the first time, goes through its loads and is no news', (deviceId, kind, seed) => {
-    const [machine] = createPlant({ machines: [{ deviceId, kind }], seed })
-    const watch = newDeviceWatch(deviceId)
-    const model = deviceModel(machine!.modelId)
-    let seq = 0
-    for (let second = 1; second <= 2 * 3600; second++) {
-      const timeMs = startMs + second * 1000
-      for (const [signal, value] of Object.entries(machine!.read(second).values))
-        expect(watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value }, model, timeMs)).toEqual([])
-    }
+    expect(eventsOfMachine({ deviceId, kind }, { seed, seconds: 2 * 3600 })).toEqual([])
   })
 
   test.each([1, 10, 60])('a machine that switches, read every %s s, is news three times at most in three days', (everyS) => {
