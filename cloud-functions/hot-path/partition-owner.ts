@@ -87,33 +87,31 @@ export class PartitionOwner {
     await this.#saveInTurn()
   }
 
-  async #showNow(): Promise<void> {
-    await this.#showing
-    clearTimeout(this.#showTimer)
-    this.#showTimer = undefined
-    await this.#show()
+  /** One writing at a time, each after those before it: what any of them has taken is written when the last returns. */
+  #showNow(): Promise<void> {
+    this.#showing = this.#showing.then(() => this.#show())
+    return this.#showing
   }
 
-  /**
-   * What is shown follows from the state and lags behind it anyway: it is written beside the batches, one writing at a
-   * time, and a store that fails is tried again.
-   */
-  #show(): Promise<void> {
+  /** What is shown follows from the state and lags behind it anyway: it is written beside the batches, and tried again when the store fails. */
+  async #show(): Promise<void> {
+    clearTimeout(this.#showTimer)
+    this.#showTimer = undefined
     const held = this.#held
-    if (!held || held.unshown.size === 0) return Promise.resolve()
+    if (!held || held.unshown.size === 0) return
     const { tables, partitionId, warn } = this.#options
     const deviceIds = [...held.unshown]
     held.unshown.clear()
     // The rows are made before anything is waited for: they are of one moment of the state.
     const devices = devicesOf(held.state, deviceIds)
     this.#options.shown?.(devices)
-    const written = writeLatest(tables, partitionId, devices).catch((error: unknown) => {
+    try {
+      await writeLatest(tables, partitionId, devices)
+    } catch (error) {
       warn(`partition ${partitionId}: ${deviceIds.length} devices are shown later: ${errorText(error)}`)
       for (const deviceId of deviceIds) held.unshown.add(deviceId)
       this.#showLater()
-    })
-    this.#showing = written
-    return written
+    }
   }
 
   #showAll(): void {

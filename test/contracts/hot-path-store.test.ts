@@ -258,6 +258,26 @@ test('the state after the last of a burst is written, though no batch comes afte
   await owner.flush()
 })
 
+test('what is flushed is written when that returns, though another writing of it had begun', async () => {
+  const { owner } = ownerOf()
+  await owner.process(log.slice(0, 20))
+  const write = tables.latest.submitTransaction.bind(tables.latest)
+  let written = 0
+  tables.latest.submitTransaction = async (...parameters) => {
+    const response = await write(...parameters)
+    written++
+    return response
+  }
+  try {
+    const first = owner.flush()
+    await owner.flush()
+    expect(written).toBe(1)
+    await first
+  } finally {
+    delete (tables.latest as { submitTransaction?: unknown }).submitTransaction
+  }
+})
+
 test('a device with as many signals as may be, and readings that do not pack, is stored and read again', async () => {
   const random = randomOf('wide')
   const names = Array.from({ length: telemetryLimits.signalsPerDeviceMax }, (_, n) =>
