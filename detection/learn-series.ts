@@ -19,13 +19,13 @@ export function learn(
   judgement: Judgement,
 ): void {
   if (judgement.kind === 'late') return
-  const { numbers, past } = state
+  const { numbers } = state
   const count = numbers[slot.count]!
   const elapsedMs = timeMs - numbers[slot.lastTimeMs]!
   if (count === 0) learnFirst(numbers, timeMs, value)
   else {
     learnRun(numbers, value, isJumpy)
-    learnStep(numbers, Math.abs(judgement.jump))
+    learnStep(numbers, judgement)
     learnInterval(numbers, elapsedMs, judgement.isGap)
     learnDrift(state, timeMs, elapsedMs, value)
   }
@@ -41,15 +41,20 @@ export function learn(
   numbers[slot.slow] = judgement.slow
   if (judgement.isLongGap) forgetRecent(numbers, value)
   numbers[slot.highPass]! += Math.max(1 / (numbers[slot.windowTaken]! + 1), settings.highPassWeight) * judgement.highPassed
+  rememberAll(state, value, isJumpy, judgement)
+  turnPages(state, timeMs)
+  if (!isJumpy) learnSeason(state, elapsedMs, value, judgement.bin)
+  learnWindow(state, value, judgement, configuration.rollingScore)
+}
+
+/** Every statistic, into the open block of its past. */
+function rememberAll({ numbers, past }: SeriesState, value: number, isJumpy: boolean, judgement: Judgement): void {
   remember(past, statistic.level, value)
   remember(past, statistic.highPass, judgement.highPassed)
   if (judgement.seasonal === judgement.seasonal) remember(past, statistic.season, judgement.seasonal)
   if (judgement.isJump) remember(past, statistic.jump, isJumpy ? judgement.reversal : judgement.jump)
   remember(past, statistic.step, judgement.fast - judgement.slow)
   if (numbers[slot.windowTaken]! >= windowReadings) remember(past, statistic.rolling, judgement.rolling)
-  turnPages(state, timeMs)
-  if (!isJumpy) learnSeason(state, elapsedMs, value, judgement.bin)
-  learnWindow(state, value, judgement, configuration.rollingScore)
 }
 
 function learnFirst(numbers: Float64Array, timeMs: number, value: number): void {
@@ -89,7 +94,8 @@ function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void 
   numbers[slot.changes]!++
 }
 
-function learnStep(numbers: Float64Array, step: number): void {
+function learnStep(numbers: Float64Array, { jump }: Judgement): void {
+  const step = Math.abs(jump)
   const smallest = numbers[slot.smallestStep]!
   if (step > 0 && (smallest === 0 || step < smallest)) numbers[slot.smallestStep] = step
 }

@@ -88,7 +88,7 @@ async function measureColumns(
   { tables, functionsPid, otherPids, port, ca, clients }: RunningCloud,
   readingsPerS: number,
 ): Promise<Figures> {
-  const load: PackedLoadArguments = { port, ca, readingsPerS, seconds: warmUpS + measuredS, everyMs: 5_000, clients }
+  const load: PackedLoadArguments = { port, ca, readingsPerS, seconds: warmUpS + measuredS, clients }
   const helper = new Helper('./hot-path/packed-load.ts', load)
   try {
     await helper.next()
@@ -176,7 +176,7 @@ export async function measureCloud(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'hot-path-bench-'))
   try {
     let bestUs = Infinity
-    for (const readingsPerS of (process.env.RATES ?? '2000,20000,100000').split(',').map(Number)) {
+    for (const readingsPerS of (process.env.RATES ?? '2000,20000,100000,500000').split(',').map(Number)) {
       const figures = await withCloud(join(folder, `columns-${readingsPerS}`), (cloud) => measureColumns(cloud, readingsPerS))
       bestUs = Math.min(bestUs, figures.functionsUs)
       printRow(
@@ -186,9 +186,13 @@ export async function measureCloud(): Promise<void> {
       printRow(`alert row after send, ${readingsPerS}/s`, latencyText(figures.latenciesMs))
     }
     if (!hasNodeRed()) return printRow('Node-RED', 'not measured: set NODE_RED and MOSQUITTO')
-    const stock = await runNodeRed('stock', join(folder, 'stock'), { perS: 5_000 })
-    printRow('mosquitto and stock Node-RED, 5,000/s', `${costText(stock.usPerReading)}; alerts ${latencyText(stock.latenciesMs)}`)
-    printRow('ratio of readings a CPU-second', (stock.usPerReading / bestUs).toFixed(0))
+    let bestStockUs = Infinity
+    for (const perS of [5_000, 10_000]) {
+      const stock = await runNodeRed('stock', join(folder, `stock-${perS}`), { perS })
+      bestStockUs = Math.min(bestStockUs, stock.usPerReading)
+      printRow(`mosquitto and stock Node-RED, ${perS}/s`, `${costText(stock.usPerReading)}; alerts ${latencyText(stock.latenciesMs)}`)
+    }
+    printRow('ratio of readings a CPU-second, the best of each', (bestStockUs / bestUs).toFixed(0))
     const perS = 20_000
     const packs = await withCloud(join(folder, 'packs'), (cloud) => runPacks(cloud, perS))
     printRow(`functions app, ${perS}/s in packs of JSON`, costText(packs.usPerReading))

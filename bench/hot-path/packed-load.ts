@@ -1,6 +1,8 @@
 /**
  * Devices that send packed batches of their own readings straight to the hub, each over a connection of its own, at a
- * fixed total rate. Now and then the last reading of a batch is far out: its event time is when it was sent.
+ * fixed total rate: every five seconds, or when a batch is full. What the plant said for a while is played forth and back,
+ * as its physics would cost more than all that is measured. Now and then the last reading of a batch is far out: its event
+ * time is when it was sent.
  */
 import mqtt from 'mqtt'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
@@ -14,17 +16,26 @@ export type PackedLoadArguments = {
   readonly ca: string
   readonly readingsPerS: number
   readonly seconds: number
-  /** Each device sends as often. */
-  readonly everyMs: number
   readonly clients: readonly { readonly clientId: string; readonly username: string; readonly password: string }[]
 }
 
-const { port, ca, readingsPerS, seconds, everyMs, clients } = await argumentsOf<PackedLoadArguments>()
-const plant = createPlant({ machines: clients.map(({ clientId }) => ({ deviceId: clientId, kind: 'pump' as const })), seed: 'load' })
+const { port, ca, readingsPerS, seconds, clients } = await argumentsOf<PackedLoadArguments>()
 const random = randomOf('load')
 const signalsPerMoment = 5
-const momentsPerBatch = Math.max(1, Math.round((readingsPerS * everyMs) / 1000 / clients.length / signalsPerMoment))
+/** About what fits into a metering unit of 4 KB. */
+const momentsPerBatchMax = 800
+const momentsPerS = readingsPerS / clients.length / signalsPerMoment
+const momentsPerBatch = Math.max(1, Math.min(momentsPerBatchMax, Math.round(5 * momentsPerS)))
+const everyMs = (momentsPerBatch / momentsPerS) * 1000
 const outlierChance = 0.02
+
+const plant = createPlant({ machines: clients.map(({ clientId }) => ({ deviceId: clientId, kind: 'pump' as const })), seed: 'load' })
+const recordedMoments = 4_000
+const recordings = plant.map((machine) => {
+  const moments = Array.from({ length: recordedMoments }, (_, moment) => Object.entries(machine.read((moment + 1) / momentsPerS).values))
+  const signals = moments[0]!.map(([signal], index) => ({ signal, values: moments.map((values) => values[index]![1]) }))
+  return { deviceId: machine.deviceId, modelId: machine.modelId, signals, moment: 0, seq: 1, healthyBatches: 0 }
+})
 
 const connections = await Promise.all(
   clients.map(({ clientId, username, password }) =>
@@ -45,45 +56,36 @@ const connections = await Promise.all(
 say({ ready: true })
 
 let [sent, acknowledged, outliers] = [0, 0, 0]
-const state = plant.map(() => ({ seq: 1, elapsedS: 0, healthyBatches: 0 }))
-
 /** A device's readings since its last batch, the newest of them now. */
 function batchOf(index: number): Uint8Array {
-  const device = plant[index]!
-  const own = state[index]!
-  const columns = new Map<string, { timesMs: number[]; seqs: number[]; values: number[] }>()
-  const fromSeq = own.seq
+  const device = recordings[index]!
+  const { deviceId, modelId, signals, moment, seq: fromSeq } = device
   const nowMs = Date.now()
-  const isOutlier = ++own.healthyBatches > 3 && random.next() < outlierChance
-  for (let moment = 0; moment < momentsPerBatch; moment++) {
-    own.elapsedS += everyMs / 1000 / momentsPerBatch
-    const timeMs = Math.round(nowMs - ((momentsPerBatch - 1 - moment) * everyMs) / momentsPerBatch)
-    for (const [signal, value] of Object.entries(device.read(own.elapsedS).values)) {
-      const series = columns.get(signal) ?? { timesMs: [], seqs: [], values: [] }
-      columns.set(signal, series)
-      series.timesMs.push(timeMs)
-      series.seqs.push(own.seq++)
-      const isLast = moment === momentsPerBatch - 1 && signal === 'flowM3PerH'
-      series.values.push(isOutlier && isLast ? value + 30 : value)
-    }
-  }
+  const isOutlier = ++device.healthyBatches > 3 && random.next() < outlierChance
+  const offsets = Array.from({ length: momentsPerBatch }, (_, offset) => offset)
+  const timesMs = offsets.map((offset) => Math.round(nowMs - ((momentsPerBatch - 1 - offset) * everyMs) / momentsPerBatch))
+  const played = offsets.map((offset) => {
+    const at = (moment + offset) % (2 * recordedMoments)
+    return at < recordedMoments ? at : 2 * recordedMoments - 1 - at
+  })
+  const series = signals.map(({ signal, values }, column) => ({
+    signal,
+    timesMs,
+    seqs: offsets.map((offset) => fromSeq + offset * signals.length + column),
+    values: played.map((at) => values[at]!),
+  }))
   if (isOutlier) {
     outliers++
-    own.healthyBatches = -20
+    device.healthyBatches = -20
+    const flow = series.find(({ signal }) => signal === 'flowM3PerH')!
+    flow.values[momentsPerBatch - 1]! += 30
   }
-  const series = [...columns].map(([signal, column]) => ({ signal, ...column }))
-  sent += own.seq - fromSeq
-  const block = {
-    deviceId: device.deviceId,
-    bootId: 'load',
-    modelId: device.modelId,
-    fromSeq,
-    toSeq: own.seq - 1,
-    receivedSeq: own.seq - 1,
-    series,
-    filtered: 0,
-    rejected: [],
-  }
+  const count = momentsPerBatch * signals.length
+  device.moment += momentsPerBatch
+  device.seq += count
+  sent += count
+  const toSeq = fromSeq + count - 1
+  const block = { deviceId, bootId: 'load', modelId, fromSeq, toSeq, receivedSeq: toSeq, series, filtered: 0, rejected: [] }
   return encodePackedBatch({ cutAtMs: nowMs, blocks: [block] }, zlibCompression)
 }
 

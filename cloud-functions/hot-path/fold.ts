@@ -213,23 +213,21 @@ function keepReadings(
   { block, appliedBeforeSeq, isWholeNew, arrivedMs }: BlockContext,
   effects: Effects,
 ): void {
-  const known = device.latest.get(signal)
-  let latestMs = known?.timeMs ?? Number.NEGATIVE_INFINITY
-  let latest: number | undefined
+  let latestMs = device.latest.get(signal)?.timeMs ?? Number.NEGATIVE_INFINITY
+  let latestAt = -1
   for (let i = 0; i < values.length; i++) {
     const seq = seqs[i]!
     const isRecalled = seq < block.fromSeq
     if (isRecalled ? !isWholeNew : seq <= appliedBeforeSeq) continue
     const timeMs = timesMs[i]!
-    const value = values[i]!
     const segment = segmentFor(device, block.bootId, seq, arrivedMs, effects)
     noteOffset(segment, seq, device.clock.offsetMs)
-    addReading(segment, signal, timeMs, seq, value)
+    addReading(segment, signal, timeMs, seq, values[i]!)
     if (isRecalled && timeMs <= latestMs) continue
     latestMs = timeMs
-    latest = value
+    latestAt = i
   }
-  if (latest !== undefined) device.latest.set(signal, { timeMs: latestMs, value: latest })
+  if (latestAt >= 0) device.latest.set(signal, { timeMs: latestMs, value: values[latestAt]! })
   // A block that came in part before has told of these already.
   if (filtered && isWholeNew) addFiltered(segmentFor(device, block.bootId, block.fromSeq, arrivedMs, effects), signal, filtered)
 }
