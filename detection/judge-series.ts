@@ -130,7 +130,6 @@ function judgeNovelty(
   const seenMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
   const noise = noiseOf(numbers, resolution)
   const ofLevel = configuration.marginRanges * (1 + settings.levelMaturityMs / seenMs)
-  const ofChange = configuration.marginRanges * (1 + settings.changeMaturityMs / seenMs)
   const { highPassed, seasonal, jump, fast, slow } = judgement
   compareLevel(state, value, noise, ofLevel, judgement)
   // What today is compared with must be yesterday, and how much days differ is known when a second one is over.
@@ -149,10 +148,24 @@ function judgeNovelty(
   if (hasModes && seenMs < dayMs) return
   // A change by one step is no more than the series can do, nor is an average of half of one.
   const step = numbers[slot.smallestStep]!
-  compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofChange, judgement, value)
-  if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofChange, judgement, value)
+  const { marginRanges } = configuration
+  const intervalMs = numbers[slot.intervalMs]!
+  const ofHighPass = marginRanges * (1 + maturityMs(intervalMs / settings.highPassWeight) / seenMs)
+  compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofHighPass, judgement, value)
+  const ofJump = marginRanges * (1 + maturityMs(intervalMs) / seenMs)
+  if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofJump, judgement, value)
   if (seenMs < settings.stepAfterMs) return
-  compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofChange, judgement, value, settings.fastWeight)
+  const ofStep = marginRanges * (1 + maturityMs(intervalMs / settings.slowWeight) / seenMs)
+  compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofStep, judgement, value, settings.fastWeight)
+}
+
+/**
+ * When the past of a change is worth as much as it ever will be: after it has been seen over many times what it reaches
+ * back, and for long enough that the machine has done this and that; no later than what a day decides.
+ * @param reachMs what the statistic looks back upon
+ */
+function maturityMs(reachMs: number): number {
+  return Math.min(settings.levelMaturityMs, Math.max(settings.changeMaturityMs, settings.maturityReaches * reachMs))
 }
 
 /** A change that takes the one before it back: what went up comes straight down again. */

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 6
+export const detectorVersion = 7
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -25,9 +25,13 @@ export const settings = {
   /** Readings before anything but limits is judged. */
   learningReadings: 23,
   noveltyReadings: 100,
-  /** The margin is doubled when the past is this old, and wider still before: of levels and seasons a day must be seen. */
+  /**
+   * The margin is doubled when the past is this old, and wider still before: of levels and seasons a day must be seen, of
+   * changes an hour, or so many times what they reach back.
+   */
   levelMaturityMs: dayMs,
-  changeMaturityMs: 6 * hourMs,
+  changeMaturityMs: hourMs,
+  maturityReaches: 40,
   /** An average of two hundred readings has hardly moved in less: two blocks of it are no past yet. */
   stepAfterMs: hourMs,
   /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */

@@ -5,17 +5,22 @@ import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { createPlant } from '../../device-sim/plant.ts'
 import type { PlannedMachine } from '../../device-sim/plant.ts'
 
-/** What is told of a healthy simulated machine that is read every second, except when `isAway`. */
+/** What is told of a healthy simulated machine that is read every so many seconds, except when `isAway`. */
 export function eventsOfMachine(
   machine: PlannedMachine,
-  { seed, seconds, isAway = () => false }: { seed: string; seconds: number; isAway?: (second: number) => boolean },
+  {
+    seed,
+    seconds,
+    everyS = 1,
+    isAway = () => false,
+  }: { seed: string; seconds: number; everyS?: number; isAway?: (second: number) => boolean },
 ): DetectedEvent[] {
   const [device] = createPlant({ machines: [machine], seed })
   const watch = newDeviceWatch(machine.deviceId)
   const model = deviceModel(device!.modelId)
   const events: DetectedEvent[] = []
   let seq = 0
-  for (let second = 1; second <= seconds; second++) {
+  for (let second = everyS; second <= seconds; second += everyS) {
     const { values } = device!.read(second)
     if (isAway(second)) continue
     const timeMs = Date.UTC(2026, 0, 5) + second * 1000
