@@ -1,44 +1,126 @@
 /**
- * One series scored reading by reading, as `millwright detect` and the public benchmarks want it: a number from 0 to 1,
+ * Series scored reading by reading, as `millwright detect` and the public benchmarks want it: a number from 0 to 1,
  * 0.5 where the hot path would begin an episode. What was told once is told again only when it gets worse, as on an
  * operator's page.
  */
+import type { DetectorName } from '../contract/alert.ts'
 import { standardConfiguration } from './configuration.ts'
 import { judge } from './judge-series.ts'
 import { newJudgement } from './judgement.ts'
 import type { Judgement } from './judgement.ts'
 import { learn } from './learn-series.ts'
 import { plainTraits } from './plain-traits.ts'
+import { judgeMoment, learnMoment, newMomentJudgement, newRelation, renew } from './relation.ts'
+import type { RelationState } from './relation.ts'
+import { isLearning } from './series-knowledge.ts'
 import { newSeriesState, slot } from './series-state.ts'
-import { episodeSettings } from './settings.ts'
+import type { SeriesState } from './series-state.ts'
+import { episodeSettings, relationSettings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
-  /** What stands behind it; the same object again for every reading. */
-  readonly judgement: Judgement
+  readonly kind: Judgement['kind']
+  /** What stands behind it, and what that would have expected; none where nothing is the least unusual. */
+  readonly detector: DetectorName | undefined
+  readonly expectedMin: number
+  readonly expectedMax: number
 }
 
 /** Severities below this are not worth a cooldown. */
 const toldFrom = 0.04
 
+/** One series. */
 export function scoreSeries(): (timeMs: number, value: number) => ScoredReading {
-  const state = newSeriesState()
-  const judgement = newJudgement()
-  let told = { readingsLeft: 0, severity: 0 }
+  const series = newScoredSeries()
   return (timeMs, value) => {
-    judge(state, timeMs, value, plainTraits, judgement)
-    learn(state, timeMs, value, plainTraits, judgement)
-    if (judgement.kind === 'late') return { score: 0, judgement }
-    // Drift and stuck say the same for as long as they last.
-    const now = state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
-    const severity = Math.min(episodeSettings.tellMost, now)
-    // Where an alert would begin, one begins, whatever was nearly one before it.
-    const isNews = severity > episodeSettings.worseBy * told.severity || (severity >= 1 && told.severity < 1)
-    const isQuiet = told.readingsLeft > 0 && !isNews
-    // What stays as it was told is not told again.
-    if (told.readingsLeft > 0 && episodeSettings.worseBy * severity < told.severity) told.readingsLeft--
-    if (isQuiet) return { score: 0, judgement }
-    if (severity >= toldFrom) told = { readingsLeft: standardConfiguration.cooldownReadings, severity }
-    return { score: severity / (1 + severity), judgement }
+    judge(series.state, timeMs, value, plainTraits, series.judgement)
+    learn(series.state, timeMs, value, plainTraits, series.judgement)
+    return scored(series.judgement, newsOf(series))
   }
+}
+
+/**
+ * The signals of one machine, moment by moment: each by itself, and by what the others let expect of it. A signal without
+ * a value at a moment has no score.
+ */
+export function scoreSignals(count: number): (timeMs: number, values: readonly (number | undefined)[]) => (ScoredReading | undefined)[] {
+  const all = Array.from({ length: count }, newScoredSeries)
+  const moment = newMomentJudgement()
+  /** What is told of the signals together is told of the worst of them, once. */
+  const together = newTold()
+  let relation: RelationState | undefined
+  return (timeMs, values) => {
+    let isWhole = false
+    for (const [index, value] of values.entries()) {
+      if (value === undefined) continue
+      const { state, judgement } = all[index]!
+      judge(state, timeMs, value, plainTraits, judgement)
+      learn(state, timeMs, value, plainTraits, judgement)
+      if (judgement.kind === 'late' || count < 2 || count > relationSettings.signalsMax) continue
+      if (!relation && all.every((series) => !isLearning(series.state)))
+        relation = newRelation(
+          Array.from({ length: count }, () => 0),
+          false,
+        )
+      if (relation) isWhole = renew(relation, index, value, timeMs, 0)
+    }
+    if (relation && isWhole) {
+      judgeMoment(relation, moment, standardConfiguration)
+      learnMoment(
+        relation,
+        moment,
+        all.some(({ state }) => state.numbers[slot.unusualRun]! > 0),
+      )
+    }
+    const { severity, worst, expectedMin, expectedMax } = moment
+    const news = isWhole ? newsAfter(together, severity) : 0
+    return all.map((series, index) => {
+      if (values[index] === undefined) return undefined
+      const ownNews = newsOf(series)
+      const isRelation = isWhole && worst === index && severity > severityOf(series)
+      return isRelation
+        ? scored({ kind: series.judgement.kind, detector: 'relation', expectedMin, expectedMax }, Math.max(news, ownNews))
+        : scored(series.judgement, ownNews)
+    })
+  }
+}
+
+/** The severity that was told last, and how many calm readings until it is forgotten. */
+type Told = { severity: number; readingsLeft: number }
+
+const newTold = (): Told => ({ severity: 0, readingsLeft: 0 })
+
+type ScoredSeries = { readonly state: SeriesState; readonly judgement: Judgement; readonly told: Told }
+
+function newScoredSeries(): ScoredSeries {
+  return { state: newSeriesState(), judgement: newJudgement(), told: newTold() }
+}
+
+/** Drift and stuck say the same for as long as they last: their onset counts. */
+function severityOf({ state, judgement }: ScoredSeries): number {
+  return state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
+}
+
+function newsOf(series: ScoredSeries): number {
+  return series.judgement.kind === 'late' ? 0 : newsAfter(series.told, severityOf(series))
+}
+
+/** What of a severity is news; 0 when it was told. */
+function newsAfter(told: Told, now: number): number {
+  const severity = Math.min(episodeSettings.tellMost, now)
+  // Where an alert would begin, one begins, whatever was nearly one before it.
+  const isNews = severity > episodeSettings.worseBy * told.severity || (severity >= 1 && told.severity < 1)
+  const isQuiet = told.readingsLeft > 0 && !isNews
+  // What stays as it was told is not told again.
+  if (told.readingsLeft > 0 && episodeSettings.worseBy * severity < told.severity) told.readingsLeft--
+  if (isQuiet) return 0
+  if (severity >= toldFrom) {
+    told.severity = severity
+    told.readingsLeft = standardConfiguration.cooldownReadings
+  }
+  return severity
+}
+
+function scored({ kind, detector, expectedMin, expectedMax }: Omit<ScoredReading, 'score'>, severity: number): ScoredReading {
+  return { score: severity / (1 + severity), kind, detector, expectedMin, expectedMax }
 }

@@ -60,11 +60,33 @@ function textOf(row: Record<string, unknown>, name: string | undefined): string 
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** Rows of a CSV file by the names of its first line. @throws what the disk or the format is wrong with, while it is read */
-export function csvRows(file: string, options: { readonly relax_column_count?: boolean } = {}): AsyncIterable<Record<string, string>> {
-  const rows = parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, ...options })
+/**
+ * Rows of a CSV file by the names of its first line, which also shows what parts its columns: a comma, a semicolon or a tab.
+ * Where it is no comma, numbers may be written with one.
+ * @throws what the disk or the format is wrong with, while it is read
+ */
+export async function* csvRows(
+  file: string,
+  options: { readonly relax_column_count?: boolean } = {},
+): AsyncGenerator<Record<string, string>> {
+  const bytes = createReadStream(file)
+  await once(bytes, 'readable')
+  const start = bytes.read() as Buffer | null
+  if (start === null) return
+  bytes.unshift(start)
+  const delimiter = delimiterOf(start.toString().split('\n', 1)[0]!)
+  const cast = delimiter === ',' ? {} : { cast: (cell: string) => (decimalComma.test(cell) ? cell.replace(',', '.') : cell) }
+  const rows = parse({ columns: true, skip_empty_lines: true, trim: true, bom: true, delimiter, ...cast, ...options })
   // Whoever reads the rows is told of what goes wrong.
-  return pipeline(createReadStream(file), rows, () => {})
+  yield* pipeline(bytes, rows, () => {}) as AsyncIterable<Record<string, string>>
+}
+
+const decimalComma = /^[+-]?\d+,\d+$/
+
+function delimiterOf(header: string): string {
+  const unquoted = header.replaceAll(/"[^"]*"/g, '')
+  const times = (delimiter: string) => unquoted.split(delimiter).length
+  return [',', ';', '\t'].reduce((most, delimiter) => (times(delimiter) > times(most) ? delimiter : most))
 }
 
 const Row = z.record(z.string(), z.unknown())

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { randomOf } from '../../device-sim/random.ts'
 import { serverCertificate } from '../../local-cloud/security/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { root, runCommand } from '../support/product.ts'
@@ -221,6 +222,40 @@ describe('detect', () => {
     ])
     writeFileSync(file, rows(['20', 'broken']))
     expect(await runCommand(['detect', file])).toMatchObject({ code: 2, stderr: expect.stringContaining("line 3: 'broken' is no number") })
+  })
+
+  test('scores the signals of a machine by themselves and by each other', async () => {
+    const file = join(folder, 'machine.csv')
+    const random = randomOf('machine')
+    const rows = Array.from({ length: 12_000 }, (_, index) => {
+      const lost = Math.min(4, 0.02 * Math.max(0, index - 11_000))
+      const pressure = 6 + Math.sin(index / 50) + 0.02 * random.normal()
+      const flow = 10 * pressure + 0.1 * random.normal() - lost
+      return `${1_700_000_000 + index},${pressure},${index === 100 ? '' : flow},${lost > 0 ? 'a leak' : 'fine'}`
+    })
+    writeFileSync(file, `timestamp,"pressure, bar",flow,label\n${rows.join('\n')}\n`)
+    const refused = (stderr: string) => ({ code: 2, stderr: expect.stringContaining(stderr) })
+    expect(await runCommand(['detect', file])).toMatchObject(refused("line 2: 'fine' is no number, in column label"))
+    expect(await runCommand(['detect', file, '--signal', 'level'])).toMatchObject(
+      refused('has no column level; it has timestamp, pressure, bar, flow'),
+    )
+
+    const scored = async (...signals: string[]) => {
+      const { code, stdout } = await runCommand(['detect', file, ...signals.flatMap((signal) => ['--signal', signal])])
+      const [header, ...lines] = stdout.trim().split('\n')
+      const alerts = lines.filter((line) => Number(line.split(',').at(-5)) >= 0.5)
+      return { code, header, lines, alerts }
+    }
+    const alone = await scored('flow')
+    expect(alone).toMatchObject({ code: 0, header: 'timestamp,value,anomaly_score,expected_min,expected_max,detector,state', alerts: [] })
+    expect(alone.lines).toHaveLength(12_000)
+
+    // The flow is well within what it does, but not what it does at such a pressure.
+    const together = await scored('pressure, bar', 'flow')
+    expect(together.header).toBe('timestamp,signal,value,anomaly_score,expected_min,expected_max,detector,state')
+    expect(together.lines).toHaveLength(24_000)
+    expect(together.lines[201]).toBe('1700000100,flow,,0.000000,,,,missing')
+    expect(together.alerts).toEqual([expect.stringMatching(/^1700011\d\d\d,("pressure, bar"|flow),.*,relation,judged$/)])
   })
 
   test('takes the only other column for the values, and says what it misses', async () => {

@@ -1,6 +1,10 @@
 /** Pauses, and how slowly a series may be read: what was recent before a long gap is not recent after it. */
 import { describe, expect, test } from 'vitest'
-import { scoreSeries } from '../../detection/score-series.ts'
+import { judge } from '../../detection/judge-series.ts'
+import { newJudgement } from '../../detection/judgement.ts'
+import { learn } from '../../detection/learn-series.ts'
+import { plainTraits } from '../../detection/plain-traits.ts'
+import { newSeriesState } from '../../detection/series-state.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import { eventsOfMachine } from '../support/watched-machine.ts'
 
@@ -9,9 +13,15 @@ const startMs = Date.UTC(2026, 0, 5)
 /** Whether each reading was behind a gap, of readings so many seconds apart. */
 function gapsOf(intervalsS: readonly number[]): boolean[] {
   const random = randomOf('gaps')
-  const score = scoreSeries()
+  const state = newSeriesState()
+  const judgement = newJudgement()
   let timeMs = startMs
-  return intervalsS.map((seconds) => score((timeMs += seconds * 1000), 20 + random.normal()).judgement.isGap)
+  return intervalsS.map((seconds) => {
+    const value = 20 + random.normal()
+    judge(state, (timeMs += seconds * 1000), value, plainTraits, judgement)
+    learn(state, timeMs, value, plainTraits, judgement)
+    return judgement.isGap
+  })
 }
 
 const times = (count: number, seconds: number) => Array.from({ length: count }, () => seconds)

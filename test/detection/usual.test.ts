@@ -145,7 +145,7 @@ describe('what is usual for a machine', () => {
     const score = scoreSeries()
     let driftedAt = Number.POSITIVE_INFINITY
     for (let second = 0; second < 21 * dayS; second += 60)
-      if (score(startMs + second * 1000, starting(second)).judgement.detector === 'drift') driftedAt = Math.min(driftedAt, second / dayS)
+      if (score(startMs + second * 1000, starting(second)).detector === 'drift') driftedAt = Math.min(driftedAt, second / dayS)
     expect(driftedAt).toBeGreaterThan(10)
     expect(driftedAt).toBeLessThan(18)
   })

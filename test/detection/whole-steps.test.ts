@@ -14,8 +14,8 @@ function alertsOf(step: number, everyS: number, days: number, change: (value: nu
   for (let second = 0; second < days * dayS; second += everyS) {
     const value = 22 + 2 * Math.sin((2 * Math.PI * second) / dayS) + 0.1 * random.normal()
     const told = Math.round(change(value, second) / step) * step
-    const { score: now, judgement } = score(startMs + second * 1000, told)
-    if (now >= 0.5) alerts.push({ second, detector: judgement.detector })
+    const { score: now, detector } = score(startMs + second * 1000, told)
+    if (now >= 0.5) alerts.push({ second, detector })
   }
   return alerts
 }

@@ -61,6 +61,17 @@ describe.each(['csv', 'ndjson'])('a recording as %s', (form) => {
     expect(problems).toEqual([])
   })
 
+  test.each([
+    ['commas', 'time,temperature,"flow, m3/h"\n1700000000,20.5,1\n'],
+    ['semicolons', 'time;temperature;"flow, m3/h"\r\n1700000000;20.5;1\r\n'],
+    ['semicolons and decimal commas', '\ufefftime;temperature;flow, m3/h\n1700000000;20,5;1,0\n'],
+    ['tabs', 'time\ttemperature\tflow, m3/h\n1700000000\t20.5\t1\n'],
+  ])('is read with %s between its columns', async (_, text) => {
+    const file = join(folder, 'delimited.csv')
+    writeFileSync(file, text)
+    expect(await samplesOf(file)).toMatchObject([{ timeMs: 1_700_000_000_000, values: { temperature: 20.5, 'flow, m3/h': 1 } }])
+  })
+
   test('that holds no readings is none', async () => {
     const file = join(folder, `none.${form}`)
     for (const text of ['', form === 'csv' ? 'time,flow\n2026-01-01,\n' : '{"time":"2026-01-01","values":{"flow":1}}\n']) {
