@@ -45,5 +45,5 @@ const options: EventHubFunctionOptions<unknown[]> & { dataType: 'binary' } = {
 app.eventHub('ingest-telemetry', options)
 // Whoever has the partitions next need not read again what this instance knows.
 app.hook.appTerminate(async () => {
-  await Promise.all([...owners.values()].map((owner) => owner.flush()))
+  await Promise.all([...owners.values()].map((owner) => owner.close()))
 })

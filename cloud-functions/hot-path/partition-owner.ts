@@ -45,6 +45,7 @@ export class PartitionOwner {
   #queue: Promise<unknown> = Promise.resolve()
   #showTimer: NodeJS.Timeout | undefined
   #saveTimer: NodeJS.Timeout | undefined
+  #showAgainTimer: NodeJS.Timeout | undefined
   #showing: Promise<void> = Promise.resolve()
 
   constructor(options: PartitionOwnerOptions) {
@@ -69,7 +70,7 @@ export class PartitionOwner {
    */
   async catchUp(beforeSequence: number): Promise<string[]> {
     const alertIds = await this.#inTurn(beforeSequence, [])
-    await this.flush()
+    await this.close()
     this.#held = undefined
     return alertIds
   }
@@ -85,6 +86,12 @@ export class PartitionOwner {
   async flush(): Promise<void> {
     await this.#showNow()
     await this.#saveInTurn()
+  }
+
+  /** Writes what waits to be written, and nothing after it. */
+  async close(): Promise<void> {
+    clearTimeout(this.#showAgainTimer)
+    await this.flush()
   }
 
   /** One writing at a time, each after those before it: what any of them has taken is written when the last returns. */
@@ -145,7 +152,8 @@ export class PartitionOwner {
       warn(`partition ${partitionId}: ${unreadable.length} snapshots cannot be read, rebuilding all state from the log`)
     // What was applied and not shown before a crash is shown now; and once more when an owner that does not know it has
     // lost the partition has had the time to show the last it knew.
-    setTimeout(() => this.#showAll(), showAgainMs).unref()
+    clearTimeout(this.#showAgainTimer)
+    this.#showAgainTimer = setTimeout(() => this.#showAll(), showAgainMs).unref()
     const { appliedSequence: savedSequence } = state
     return { state, etag, savedMs: 0, savedSequence, unsaved: new Set(), unshown: new Set(state.devices.keys()) }
   }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { pointsMax, readPoints, widthFor } from '../../cloud-functions/api/points.ts'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/device-state.ts'
@@ -112,6 +112,12 @@ describe('where the log is', () => {
 
 type Owner = Pick<PartitionOwner, 'process' | 'catchUp' | 'flush'>
 
+// An owner shows all it knows once more after some seconds, which is no business of the next test's tables.
+const opened: PartitionOwner[] = []
+afterEach(async () => {
+  for (const owner of opened.splice(0)) await owner.close()
+})
+
 /** @param stepMs by how much the owner's clock moves each time it looks: state is written every two seconds of it */
 function ownerOf(readLog = readerOf(log), stepMs = 1_000): { owner: Owner; warnings: string[] } {
   const warnings: string[] = []
@@ -124,6 +130,7 @@ function ownerOf(readLog = readerOf(log), stepMs = 1_000): { owner: Owner; warni
     nowMs: () => (nowMs += stepMs),
     warn: (text) => void warnings.push(text),
   })
+  opened.push(owner)
   return { owner, warnings }
 }
 

@@ -78,7 +78,7 @@ test.each([
       warn: (text) => expect.unreachable(text),
     })
     for (const batch of batchesOf(log, 70)) await owner.process(batch)
-    await owner.flush()
+    await owner.close()
     const device = (await readDevice(tables, deviceId))!
     expect(device.summary.ledger).toMatchObject({ stored: sent.length, unexplained: 0 })
 

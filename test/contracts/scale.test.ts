@@ -128,11 +128,11 @@ async function runWithMoves(seed: string): Promise<{ moves: number; fenced: numb
     }
   }
   // Those that do not know they are no owners any more show what they know, and the last owner shows all after them.
-  for (const owner of made) await owner.flush()
+  for (const owner of made) await owner.close()
   for (const partition of leases.keys()) {
     const last = ownerOf(partition)
     await last.process(batchAt(partition, logs[partition]!.length - batchSize))
-    await last.flush()
+    await last.close()
   }
   return { moves, fenced }
 }
@@ -143,7 +143,7 @@ test('whoever works on which partition, the store ends the same', async () => {
   for (const [partition, log] of logs.entries()) {
     const owner = ownerOf(partition)
     for (let from = 0; from < log.length; from += batchSize) await owner.process(batchAt(partition, from))
-    await owner.flush()
+    await owner.close()
   }
   const expected = await contents()
   expect(expected.filter((row) => row.startsWith('alertEvents')).length).toBeGreaterThan(0)
