@@ -56,6 +56,7 @@ const connections = await Promise.all(
 say({ ready: true })
 
 let [sent, acknowledged, outliers] = [0, 0, 0]
+
 /** A device's readings since its last batch, the newest of them now. */
 function batchOf(index: number): Uint8Array {
   const device = recordings[index]!
