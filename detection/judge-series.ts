@@ -150,22 +150,23 @@ function judgeNovelty(
   const step = numbers[slot.smallestStep]!
   const { marginRanges } = configuration
   const intervalMs = numbers[slot.intervalMs]!
-  const ofHighPass = marginRanges * (1 + maturityMs(intervalMs / settings.highPassWeight) / seenMs)
+  const ofHighPass = marginOfChange(marginRanges, intervalMs / settings.highPassWeight, seenMs)
   compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofHighPass, judgement, value)
-  const ofJump = marginRanges * (1 + maturityMs(intervalMs) / seenMs)
+  const ofJump = marginOfChange(marginRanges, intervalMs, seenMs)
   if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofJump, judgement, value)
   if (seenMs < settings.stepAfterMs) return
-  const ofStep = marginRanges * (1 + maturityMs(intervalMs / settings.slowWeight) / seenMs)
+  const ofStep = marginOfChange(marginRanges, intervalMs / settings.slowWeight, seenMs)
   compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofStep, judgement, value, settings.fastWeight)
 }
 
 /**
- * When the past of a change is worth as much as it ever will be: after it has been seen over many times what it reaches
- * back, and for long enough that the machine has done this and that; no later than what a day decides.
+ * The past of a change is worth as much as it ever will be after it has been seen over many times what it reaches back,
+ * and for long enough that the machine has done this and that; no later than what a day decides.
  * @param reachMs what the statistic looks back upon
  */
-function maturityMs(reachMs: number): number {
-  return Math.min(settings.levelMaturityMs, Math.max(settings.changeMaturityMs, settings.maturityReaches * reachMs))
+function marginOfChange(marginRanges: number, reachMs: number, seenMs: number): number {
+  const maturityMs = Math.min(settings.levelMaturityMs, Math.max(settings.changeMaturityMs, settings.maturityReaches * reachMs))
+  return marginRanges * (1 + maturityMs / seenMs)
 }
 
 /** A change that takes the one before it back: what went up comes straight down again. */

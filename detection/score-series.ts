@@ -33,8 +33,7 @@ const toldFrom = 0.04
 export function scoreSeries(): (timeMs: number, value: number) => ScoredReading {
   const series = newScoredSeries()
   return (timeMs, value) => {
-    judge(series.state, timeMs, value, plainTraits, series.judgement)
-    learn(series.state, timeMs, value, plainTraits, series.judgement)
+    take(series, timeMs, value)
     return scored(series.judgement, newsOf(series))
   }
 }
@@ -53,24 +52,19 @@ export function scoreSignals(count: number): (timeMs: number, values: readonly (
     let isWhole = false
     for (const [index, value] of values.entries()) {
       if (value === undefined) continue
-      const { state, judgement } = all[index]!
-      judge(state, timeMs, value, plainTraits, judgement)
-      learn(state, timeMs, value, plainTraits, judgement)
-      if (judgement.kind === 'late' || count < 2 || count > relationSettings.signalsMax) continue
-      if (!relation && all.every((series) => !isLearning(series.state)))
+      take(all[index]!, timeMs, value)
+      if (all[index]!.judgement.kind === 'late' || count < 2 || count > relationSettings.signalsMax) continue
+      if (!relation && !all.some(({ state }) => isLearning(state)))
         relation = newRelation(
-          Array.from({ length: count }, () => 0),
-          false,
+          all.map(() => plainTraits.resolution),
+          plainTraits.hasModes,
         )
       if (relation) isWhole = renew(relation, index, value, timeMs, 0)
     }
     if (relation && isWhole) {
       judgeMoment(relation, moment, standardConfiguration)
-      learnMoment(
-        relation,
-        moment,
-        all.some(({ state }) => state.numbers[slot.unusualRun]! > 0),
-      )
+      const isSuspicious = all.some(({ state }) => state.numbers[slot.unusualRun]! > 0)
+      learnMoment(relation, moment, isSuspicious)
     }
     const { severity, worst, expectedMin, expectedMax } = moment
     const news = isWhole ? newsAfter(together, severity) : 0
@@ -94,6 +88,11 @@ type ScoredSeries = { readonly state: SeriesState; readonly judgement: Judgement
 
 function newScoredSeries(): ScoredSeries {
   return { state: newSeriesState(), judgement: newJudgement(), told: newTold() }
+}
+
+function take({ state, judgement }: ScoredSeries, timeMs: number, value: number): void {
+  judge(state, timeMs, value, plainTraits, judgement)
+  learn(state, timeMs, value, plainTraits, judgement)
 }
 
 /** Drift and stuck say the same for as long as they last: their onset counts. */

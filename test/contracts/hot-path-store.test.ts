@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { pointsMax, readPoints, widthFor } from '../../cloud-functions/api/points.ts'
 import { zlibCompression } from '../../cloud-functions/hot-path/compression.ts'
 import { encodeSnapshot, newDeviceState } from '../../cloud-functions/hot-path/device-state.ts'
@@ -110,7 +110,7 @@ describe('where the log is', () => {
   })
 })
 
-type Owner = Pick<PartitionOwner, 'process' | 'catchUp' | 'flush'>
+type Owner = Pick<PartitionOwner, 'process' | 'catchUp' | 'flush' | 'close'>
 
 // An owner shows all it knows once more after some seconds, which is no business of the next test's tables.
 const opened: PartitionOwner[] = []
@@ -282,6 +282,26 @@ test('what is flushed is written when that returns, though another writing of it
     await first
   } finally {
     delete (tables.latest as { submitTransaction?: unknown }).submitTransaction
+  }
+})
+
+test('an owner shows all it knows once more after some seconds, unless it was closed', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const shown = vi.spyOn(tables.latest, 'submitTransaction')
+  try {
+    const [open, closed] = [ownerOf().owner, ownerOf().owner]
+    for (const owner of [open, closed]) {
+      await owner.process(log.slice(0, 20))
+      await owner.flush()
+    }
+    await closed.close()
+    shown.mockClear()
+    await vi.advanceTimersByTimeAsync(20_000)
+    expect(shown).toHaveBeenCalledTimes(1)
+    await open.close()
+  } finally {
+    shown.mockRestore()
+    vi.useRealTimers()
   }
 })
 
