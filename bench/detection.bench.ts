@@ -1,5 +1,6 @@
 /** Quality and cost of detection: the public benchmark, signals of many shapes, a simulated plant with labelled faults, and CPU and memory a reading. */
-import { measureCost } from './detection/cost.ts'
+import { asDeployed } from './as-deployed.ts'
+import type * as Cost from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
 import { measureOtherSignals } from './detection/other-signals.ts'
 import { measurePlant } from './detection/plant.ts'
@@ -8,7 +9,7 @@ import { printHeader } from './measure.ts'
 const parts = (process.env.PARTS ?? 'cost,nab,other,plant').split(',')
 
 printHeader('Detection')
-if (parts.includes('cost')) measureCost()
+if (parts.includes('cost')) (await asDeployed<typeof Cost>('./detection/cost.ts')).measureCost()
 if (parts.includes('nab')) await measureNab()
 if (parts.includes('other')) measureOtherSignals()
 if (parts.includes('plant')) measurePlant()

@@ -1,12 +1,13 @@
+import { asDeployed } from './as-deployed.ts'
 import { measureAlerts } from './edge/alerts.ts'
 import { measureConnections } from './edge/connections.ts'
 import { measureFiltering } from './edge/filtering.ts'
 import { measureIngest } from './edge/ingest.ts'
-import { measureWire } from './edge/wire.ts'
+import type * as Wire from './edge/wire.ts'
 import { printHeader } from './measure.ts'
 
 const parts = {
-  wire: measureWire,
+  wire: async () => (await asDeployed<typeof Wire>('./edge/wire.ts')).measureWire(),
   filtering: measureFiltering,
   alerts: measureAlerts,
   connections: measureConnections,

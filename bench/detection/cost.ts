@@ -1,9 +1,8 @@
 /** What all detectors of a reading cost together, beside recomputing one window of it with simple-statistics. */
-import { plainTraits } from '../../detection/plain-traits.ts'
 import { mean, medianAbsoluteDeviation, median, standardDeviation } from 'simple-statistics'
 import { deviceModel } from '../../contract/device-model.ts'
 import { watchReading } from '../../detection/device-watch.ts'
-import { newDeviceWatch } from '../../detection/watch-state.ts'
+import { newDeviceWatch, traitsOf } from '../../detection/watch-state.ts'
 import { newRelation, relationBytes } from '../../detection/relation.ts'
 import { judge } from '../../detection/judge-series.ts'
 import { newJudgement } from '../../detection/judgement.ts'
@@ -18,7 +17,7 @@ const [pump] = createPlant({ machines: [{ deviceId: 'pump-001', kind: 'pump' }],
 const model = deviceModel(pump!.modelId)
 const columns = Array.from({ length: moments }, (_, second) => Object.values(pump!.read(second + 1).values))
 const { signals } = pump!
-const traits = { ...plainTraits, resolution: 0.01 }
+const traits = signals.map((signal) => traitsOf(model, signal))
 const windowReadings = 60
 
 export function measureCost(): void {
@@ -34,8 +33,8 @@ export function measureCost(): void {
         for (const values of columns) {
           atMs += 1000
           for (let i = 0; i < signals.length; i++) {
-            judge(states[i]!, atMs, values[i]!, traits, judgement)
-            learn(states[i]!, atMs, values[i]!, traits, judgement)
+            judge(states[i]!, atMs, values[i]!, traits[i]!, judgement)
+            learn(states[i]!, atMs, values[i]!, traits[i]!, judgement)
           }
         }
       },

@@ -10,7 +10,7 @@ import { packedPlant } from './packed-plant.ts'
 const machines = 8
 const shortS = 1_200
 
-export async function measureHistory(): Promise<void> {
+export function measureHistory(): void {
   const lengths = [1, 10, 100]
   for (const length of lengths) {
     const partition = newPartitionState()
