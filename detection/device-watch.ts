@@ -42,14 +42,24 @@ export function watchReading(
   nowMs: number,
   isJudged = false,
 ): DetectedEvent[] {
-  const { timeMs, value } = reading
-  const signal = signalOf(watch, reading.signal, model)
+  return watchSignal(watch, signalOf(watch, reading.signal, model), reading, model, nowMs, isJudged)
+}
+
+/** The same of a signal that is known already: looked up once for a block of its readings. */
+export function watchSignal(
+  watch: DeviceWatch,
+  signal: SignalWatch,
+  { bootId, seq, timeMs, value }: Omit<WatchedReading, 'signal'>,
+  model: DeviceModel | undefined,
+  nowMs: number,
+  isJudged: boolean,
+): DetectedEvent[] {
   const traits = signal.traits!
   judge(signal.state, timeMs, value, traits, judgement)
   if (judgement.kind === 'late') return nothing
   rememberRecent(signal.recent, timeMs, value)
-  signal.bootId = reading.bootId
-  signal.seq = reading.seq
+  signal.bootId = bootId
+  signal.seq = seq
   if (judgement.isGap && signal.phase.kind === 'pending') signal.phase = quiet
   const limit = crossedLimit(traits, value)
   let events: DetectedEvent[] = nothing

@@ -2,8 +2,9 @@
 import type { DetectedEvent } from '../contract/alert.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import type { Series } from '../contract/telemetry/telemetry.ts'
-import { watchFiltered, watchReading, watchSilence } from './device-watch.ts'
-import type { DeviceWatch } from './watch-state.ts'
+import { watchFiltered, watchSignal, watchSilence } from './device-watch.ts'
+import { signalOf } from './watch-state.ts'
+import type { DeviceWatch, SignalWatch } from './watch-state.ts'
 
 export type BlockContext = {
   readonly bootId: string
@@ -22,8 +23,9 @@ export function watchBlock(watch: DeviceWatch, series: readonly Series[], contex
   for (const columns of series) if (isFilteredFirst(columns)) calm(watch, columns, context, events)
   // Column by column the signals' moments would come one after the other: they are watched as they happened.
   const next = series.map(() => 0)
+  const signals: SignalWatch[] = []
   // Used again for every reading of the block.
-  const reading = { signal: '', bootId, seq: 0, timeMs: 0, value: 0 }
+  const reading = { bootId, seq: 0, timeMs: 0, value: 0 }
   let newestMs = Number.NEGATIVE_INFINITY
   for (;;) {
     let earliest = -1
@@ -41,10 +43,9 @@ export function watchBlock(watch: DeviceWatch, series: readonly Series[], contex
     reading.seq = seqs[at]!
     if (reading.seq <= afterSeq) continue
     newestMs = Math.max(newestMs, earliestMs)
-    reading.signal = signal
     reading.timeMs = earliestMs
     reading.value = values[at]!
-    const found = watchReading(watch, reading, model, nowMs, isJudged)
+    const found = watchSignal(watch, (signals[earliest] ??= signalOf(watch, signal, model)), reading, model, nowMs, isJudged)
     if (found.length > 0) events.push(...found)
   }
   for (const columns of series) if (!isFilteredFirst(columns)) calm(watch, columns, context, events)
