@@ -148,7 +148,8 @@ function turnPages(state: SeriesState, timeMs: number): void {
     numbers[slot.blockStartMs] = timeMs
   }
   const inRollingBlockMs = timeMs - numbers[slot.rollingBlockStartMs]!
-  if (inRollingBlockMs >= rollingBlockMs(numbers, timeMs) || inRollingBlockMs < 0) {
+  const isRollingOver = inRollingBlockMs >= settings.rollingBlockMsMin && inRollingBlockMs >= rollingBlockMs(numbers, timeMs)
+  if (isRollingOver || inRollingBlockMs < 0) {
     closeBlock(past, statistic.rolling)
     numbers[slot.rollingBlockStartMs] = timeMs
   }

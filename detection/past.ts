@@ -25,6 +25,11 @@ export function highOf(past: Float32Array, statistic: number): number {
   return Math.max(past[at + highest + 1]!, past[at + before + highest + 1]!)
 }
 
+/** Whether the value is beyond the past's range, or nothing is known of it. */
+export function isNews(past: Float32Array, statistic: number, value: number): boolean {
+  return value > highOf(past, statistic) || value < lowOf(past, statistic)
+}
+
 /**
  * Distance from the past's range, in ranges: negative below, positive above, 0 inside or while nothing is known.
  * @param rangeMin a range narrower than this is noise
