@@ -28,25 +28,24 @@ export function watchBlock(watch: DeviceWatch, series: readonly Series[], contex
   const reading = { bootId, seq: 0, timeMs: 0, value: 0 }
   let newestMs = Number.NEGATIVE_INFINITY
   for (;;) {
-    let earliest = -1
-    let earliestMs = Number.POSITIVE_INFINITY
+    let momentMs = Number.POSITIVE_INFINITY
+    for (let i = 0; i < series.length; i++) momentMs = Math.min(momentMs, series[i]!.timesMs[next[i]!] ?? Number.POSITIVE_INFINITY)
+    if (momentMs === Number.POSITIVE_INFINITY) break
     for (let i = 0; i < series.length; i++) {
-      const { timesMs } = series[i]!
-      const at = next[i]!
-      if (at >= timesMs.length || timesMs[at]! >= earliestMs) continue
-      earliestMs = timesMs[at]!
-      earliest = i
+      const { signal, timesMs, seqs, values } = series[i]!
+      let at = next[i]!
+      // Whatever is older stood behind a reading of this moment: it came late.
+      for (; at < timesMs.length && timesMs[at]! <= momentMs; at++) {
+        reading.seq = seqs[at]!
+        if (reading.seq <= afterSeq) continue
+        reading.timeMs = timesMs[at]!
+        reading.value = values[at]!
+        newestMs = Math.max(newestMs, reading.timeMs)
+        const found = watchSignal(watch, (signals[i] ??= signalOf(watch, signal, model)), reading, model, nowMs, isJudged)
+        if (found.length > 0) events.push(...found)
+      }
+      next[i] = at
     }
-    if (earliest < 0) break
-    const { signal, seqs, values } = series[earliest]!
-    const at = next[earliest]!++
-    reading.seq = seqs[at]!
-    if (reading.seq <= afterSeq) continue
-    newestMs = Math.max(newestMs, earliestMs)
-    reading.timeMs = earliestMs
-    reading.value = values[at]!
-    const found = watchSignal(watch, (signals[earliest] ??= signalOf(watch, signal, model)), reading, model, nowMs, isJudged)
-    if (found.length > 0) events.push(...found)
   }
   for (const columns of series) if (!isFilteredFirst(columns)) calm(watch, columns, context, events)
   if (newestMs > Number.NEGATIVE_INFINITY && !isJudged) events.push(...watchSilence(watch, newestMs, model, nowMs))
