@@ -8,7 +8,7 @@
 import type { DetectorName } from '../contract/alert.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { gapAt } from './modes.ts'
-import { highOf, isInBlock, isNews, lowOf, outside } from './past.ts'
+import { highOf, isInBlock, isOutside, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
 import { driftLevel, seasonBins, slot, statistic, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
@@ -51,7 +51,7 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   if (traits.isModal) judgeModal(state, timeMs, value, traits, judgement)
   if (!traits.isJumpy) {
     if (numbers[slot.windowTaken]! >= windowReadings && !judgement.isLongGap) judgeRolling(state, value, traits, judgement)
-    if (count >= settings.noveltyReadings && isAnythingNews(state.past, value, judgement))
+    if (count >= settings.noveltyReadings && isAnythingOutside(state.past, value, judgement))
       judgeNovelty(state, timeMs, value, traits, judgement)
   }
   if (traits.ratePerSMax !== undefined && elapsedMs > 0 && !judgement.isGap)
@@ -120,13 +120,13 @@ function judgeRolling(
 }
 
 /** Most readings lie within all that was seen: how wide a margin has to be need not be worked out for them. */
-function isAnythingNews(past: Float32Array, value: number, { highPassed, seasonal, jump, fast, slow }: Judgement): boolean {
+function isAnythingOutside(past: Float32Array, value: number, { highPassed, seasonal, jump, fast, slow }: Judgement): boolean {
   return (
-    isNews(past, statistic.level, value) ||
-    isNews(past, statistic.highPass, highPassed) ||
-    isNews(past, statistic.season, seasonal) ||
-    isNews(past, statistic.jump, jump) ||
-    isNews(past, statistic.step, fast - slow)
+    isOutside(past, statistic.level, value) ||
+    isOutside(past, statistic.highPass, highPassed) ||
+    isOutside(past, statistic.season, seasonal) ||
+    isOutside(past, statistic.jump, jump) ||
+    isOutside(past, statistic.step, fast - slow)
   )
 }
 

@@ -25,9 +25,11 @@ export function highOf(past: Float32Array, statistic: number): number {
   return Math.max(past[at + highest + 1]!, past[at + before + highest + 1]!)
 }
 
-/** Whether the value is beyond the past's range, or nothing is known of it. */
-export function isNews(past: Float32Array, statistic: number, value: number): boolean {
-  return value > highOf(past, statistic) || value < lowOf(past, statistic)
+/** Whether the value lies outside the past's range; false while nothing is known. */
+export function isOutside(past: Float32Array, statistic: number, value: number): boolean {
+  const low = lowOf(past, statistic)
+  const high = highOf(past, statistic)
+  return high >= low && (value > high || value < low)
 }
 
 /**
