@@ -5,8 +5,8 @@
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { closeModeBlock, learnModes, turnModeEpoch } from './modes.ts'
 import { closeBlock, highOf, lowOf, remember, turnEpoch } from './past.ts'
-import { replaceSorted } from './rolling-window.ts'
-import { driftLevel, slot, statistic, windowReadings } from './series-state.ts'
+import { putSorted } from './rolling-window.ts'
+import { driftLevel, slot, statistic, whole, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { settings } from './settings.ts'
 
@@ -192,8 +192,9 @@ function learnWindow({ numbers, window, ages }: SeriesState, value: number, { ro
     numbers[slot.abnormalRun] = numbers[slot.windowTaken] = 0
   }
   const taken = numbers[slot.windowTaken]!
-  const age = taken % windowReadings
-  replaceSorted(window, ages, Math.min(taken, windowReadings), value, age, taken < windowReadings ? undefined : age)
+  // The remainder: `%` of a double takes a tenth of the time of all else here.
+  const age = whole(taken - windowReadings * Math.floor(taken / windowReadings))
+  putSorted(window, ages, whole(Math.min(taken, windowReadings)), value, age)
   numbers[slot.windowTaken] = taken + 1
 }
 

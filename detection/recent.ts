@@ -1,4 +1,6 @@
 /** The last readings of a series as they came, abnormal ones too: what an alert shows. Serialisable: one array. */
+import { whole } from './series-state.ts'
+
 export const recentReadings = 48
 
 const head = 0
@@ -12,7 +14,7 @@ export function newRecent(): Float64Array {
 }
 
 export function rememberRecent(recent: Float64Array, timeMs: number, value: number): void {
-  const at = recent[head]!
+  const at = whole(recent[head]!)
   recent[timesAt + at] = timeMs
   recent[valuesAt + at] = value
   recent[head] = (at + 1) % recentReadings

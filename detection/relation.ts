@@ -8,6 +8,7 @@
  * expected of one (`leverage`).
  */
 import type { DetectionConfiguration } from './configuration.ts'
+import { whole } from './series-state.ts'
 import { relationSettings as settings } from './settings.ts'
 
 /** Numbers before the signals' own. */
@@ -67,6 +68,10 @@ export function relationLength(signals: number): number {
   return headLength + signals * (ownLength + signals)
 }
 
+function signalsOf(state: RelationState): number {
+  return whole(state[head.signals]!)
+}
+
 function ownOf(index: number): number {
   return headLength + index * ownLength
 }
@@ -86,7 +91,7 @@ export function renew(state: RelationState, index: number, value: number, timeMs
   }
   state[ownOf(index) + own.value] = value
   const renewed = (state[head.renewed] = state[head.renewed]! | (1 << index))
-  return renewed === (1 << state[head.signals]!) - 1
+  return renewed === (1 << signalsOf(state)) - 1
 }
 
 export function relationBytes({ buffer, byteOffset, byteLength }: RelationState): Uint8Array {
@@ -108,7 +113,7 @@ export function judgeMoment(state: RelationState, judgement: MomentJudgement, co
 export function learnMoment(state: RelationState, judgement: MomentJudgement, isSuspicious: boolean): void {
   const count = ++state[head.count]!
   if (count <= settings.scaleReadings) return beginScale(state, count)
-  for (let i = 0; i < state[head.signals]!; i++) state[ownOf(i) + own.smooth] = judgement.smooths[i]!
+  for (let i = 0; i < signalsOf(state); i++) state[ownOf(i) + own.smooth] = judgement.smooths[i]!
   if (judgement.severity < 1 && !isSuspicious) state[head.unusualRun] = 0
   else if (++state[head.unusualRun]! < settings.adoptReadings) return
   else if (state[head.unusualRun] === settings.adoptReadings) adoptScores(state, judgement)
@@ -118,7 +123,7 @@ export function learnMoment(state: RelationState, judgement: MomentJudgement, is
 
 /** Mean and variance of the first moments; the inverse covariance begins as their diagonal. */
 function beginScale(state: RelationState, count: number): void {
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const matrix = ownOf(signals)
   for (let i = 0; i < signals; i++) {
     const at = ownOf(i)
@@ -139,7 +144,7 @@ function floorOf(state: RelationState, index: number): number {
 /** d, Ωd and dᵀΩd, the squared distance of the moment from what is usual. */
 function multiply(state: RelationState, judgement: MomentJudgement): void {
   const { deviations, products } = judgement
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const matrix = ownOf(signals)
   for (let i = 0; i < signals; i++) deviations[i] = state[ownOf(i) + own.value]! - state[ownOf(i) + own.mean]!
   let distance = 0
@@ -154,7 +159,7 @@ function multiply(state: RelationState, judgement: MomentJudgement): void {
 }
 
 function scoreSignals(state: RelationState, { products, scores, smooths, distance }: MomentJudgement, memory: number): void {
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const matrix = ownOf(signals)
   for (let i = 0; i < signals; i++) {
     const score = products[i]! / Math.sqrt(state[matrix + i * signals + i]!)
@@ -173,7 +178,7 @@ function findWorst(
   { relationScore, relationSmoothScore }: DetectionConfiguration,
 ): void {
   const { products, scores, smooths } = judgement
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const maturity = 1 + settings.maturityReadings / count
   for (let i = 0; i < signals; i++) {
     const at = ownOf(i)
@@ -200,7 +205,7 @@ function secondOf(state: RelationState, at: number): number {
 
 /** Sizes of the scores join the past block by block, as in `past.ts`: the second largest of all blocks counts. */
 function rememberScores(state: RelationState, { scores, smooths }: MomentJudgement, count: number): void {
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const isBlockEnd = count % settings.blockReadings === 0
   for (let i = 0; i < signals; i++) {
     const at = ownOf(i)
@@ -211,7 +216,7 @@ function rememberScores(state: RelationState, { scores, smooths }: MomentJudgeme
 
 /** What has lasted is the new normal: it is part of the past at once, whatever the blocks say. */
 function adoptScores(state: RelationState, { scores, smooths }: MomentJudgement): void {
-  for (let i = 0; i < state[head.signals]!; i++) {
+  for (let i = 0; i < signalsOf(state); i++) {
     const at = ownOf(i) + own.past
     for (const [past, size] of [
       [at, Math.abs(scores[i]!)],
@@ -233,7 +238,7 @@ function rememberSize(state: RelationState, at: number, size: number, isBlockEnd
 }
 
 function learnCovariance(state: RelationState, { deviations, products, distance }: MomentJudgement, count: number): void {
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const weight = 1 / Math.min(count, settings.memoryReadings)
   for (let i = 0; i < signals; i++) state[ownOf(i) + own.mean]! += weight * deviations[i]!
   addOuter(state, products, weight / (1 - weight + weight * distance), 1 - weight)
@@ -247,7 +252,7 @@ function learnCovariance(state: RelationState, { deviations, products, distance 
 
 /** Ω := (Ω − factor · p pᵀ) / scale. */
 function addOuter(state: RelationState, products: Float64Array, factor: number, scale: number): void {
-  const signals = state[head.signals]!
+  const signals = signalsOf(state)
   const matrix = ownOf(signals)
   for (let i = 0; i < signals; i++) {
     const row = matrix + i * signals

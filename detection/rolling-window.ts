@@ -3,27 +3,17 @@
  * age beside it, so that the oldest can be found when it must leave. Nothing is sorted again.
  */
 
-/** Puts `arriving` into the sorted run of `count` values, in the place of the one of age `leaving` if that is given. */
-export function replaceSorted(
-  values: Float32Array,
-  ages: Uint8Array,
-  count: number,
-  arriving: number,
-  age: number,
-  leaving: number | undefined,
-): void {
-  let position = count
-  if (leaving !== undefined) {
-    position = 0
-    while (ages[position] !== leaving) position++
-  }
+/** Puts `arriving` into the sorted run of `count` values: in the place of the one of the same age if there is one, else beside all of them. */
+export function putSorted(values: Float32Array, ages: Uint8Array, count: number, arriving: number, age: number): void {
+  let position = 0
+  while (position < count && ages[position] !== age) position++
   // Slide the gap from where a value left to where the new one belongs.
   while (position > 0 && values[position - 1]! > arriving) {
     values[position] = values[position - 1]!
     ages[position] = ages[position - 1]!
     position--
   }
-  while (leaving !== undefined && position + 1 < count && values[position + 1]! < arriving) {
+  while (position + 1 < count && values[position + 1]! < arriving) {
     values[position] = values[position + 1]!
     ages[position] = ages[position + 1]!
     position++

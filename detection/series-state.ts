@@ -124,3 +124,8 @@ export function driftLevel(numbers: Float64Array, elapsedMs: number, value: numb
   const level = numbers[slot.driftLevel]!
   return level + Math.min(0.1, Math.max(0, elapsedMs) / settings.driftTauMs) * (value - level)
 }
+
+/** A small whole number out of a state's doubles, as one that indices can be worked out from without a conversion at every step. */
+export function whole(double: number): number {
+  return double | 0
+}

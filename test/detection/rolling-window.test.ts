@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { median, medianAbsoluteDeviation as oracleMad } from 'simple-statistics'
 import { describe, expect, test } from 'vitest'
-import { medianAbsoluteDeviation, medianOfSorted, replaceSorted } from '../../detection/rolling-window.ts'
+import { medianAbsoluteDeviation, medianOfSorted, putSorted } from '../../detection/rolling-window.ts'
 
 // The window holds floats.
 const values = fc.array(fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }), fc.integer({ min: 0, max: 5 })), {
@@ -18,7 +18,7 @@ describe('rolling window', () => {
         let count = 0
         readings.forEach((value, index) => {
           const age = index % size
-          replaceSorted(window, ages, count, value, age, index >= size ? age : undefined)
+          putSorted(window, ages, count, value, age)
           count = Math.min(size, count + 1)
           const last = readings.slice(Math.max(0, index + 1 - size), index + 1)
           const middle = medianOfSorted(window, count)
