@@ -4,7 +4,7 @@
  */
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { closeModeBlock, learnModes, turnModeEpoch } from './modes.ts'
-import { closeBlock, highOf, lowOf, remember, turnEpoch } from './past.ts'
+import { closeBlocks, highOf, lowOf, remember, turnEpoch } from './past.ts'
 import { putSorted } from './rolling-window.ts'
 import { driftLevel, slot, statistic, whole, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
@@ -59,7 +59,6 @@ function rememberAll({ numbers, past }: SeriesState, value: number, isJumpy: boo
 
 function learnFirst(numbers: Float64Array, timeMs: number, value: number): void {
   numbers[slot.firstTimeMs] = numbers[slot.lastTimeMs] = numbers[slot.blockStartMs] = numbers[slot.epochStartMs] = timeMs
-  numbers[slot.rollingBlockStartMs] = timeMs
   numbers[slot.highPass] = numbers[slot.driftLevel] = value
   numbers[slot.seasonBin] = -1
   numbers[slot.restValue] = Number.NaN
@@ -142,16 +141,11 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
 function turnPages(state: SeriesState, timeMs: number): void {
   const { numbers, past, modes } = state
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
-  if (inBlockMs >= settings.blockMs || inBlockMs < 0) {
-    for (let index = 0; index < statistic.rolling; index++) closeBlock(past, index)
+  const isOver = inBlockMs >= settings.blockMsMin && inBlockMs >= blockMs(numbers, timeMs)
+  if (isOver || inBlockMs < 0) {
+    closeBlocks(past)
     closeModeBlock(modes)
     numbers[slot.blockStartMs] = timeMs
-  }
-  const inRollingBlockMs = timeMs - numbers[slot.rollingBlockStartMs]!
-  const isRollingOver = inRollingBlockMs >= settings.rollingBlockMsMin && inRollingBlockMs >= rollingBlockMs(numbers, timeMs)
-  if (isRollingOver || inRollingBlockMs < 0) {
-    closeBlock(past, statistic.rolling)
-    numbers[slot.rollingBlockStartMs] = timeMs
   }
   const inEpoch = ++numbers[slot.epochReadings]!
   if (inEpoch < settings.epochReadings || timeMs - numbers[slot.epochStartMs]! < settings.epochMs) return
@@ -161,11 +155,11 @@ function turnPages(state: SeriesState, timeMs: number): void {
   numbers[slot.epochStartMs] = timeMs
 }
 
-/** Short while the series is young: what switches is soon known to, and not news for an hour. */
-function rollingBlockMs(numbers: Float64Array, timeMs: number): number {
+/** Short while the series is young: what it does is soon known, and not news for an hour. */
+function blockMs(numbers: Float64Array, timeMs: number): number {
   if (numbers[slot.count]! < settings.noveltyReadings) return settings.blockMs
-  const ofAge = settings.rollingBlockAgeShare * (timeMs - numbers[slot.firstTimeMs]!)
-  return Math.min(settings.blockMs, Math.max(settings.rollingBlockMsMin, ofAge))
+  const ofAge = settings.blockAgeShare * (timeMs - numbers[slot.firstTimeMs]!)
+  return Math.min(settings.blockMs, Math.max(settings.blockMsMin, ofAge))
 }
 
 function learnSeason({ numbers, season }: SeriesState, elapsedMs: number, value: number, bin: number): void {

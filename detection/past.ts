@@ -57,13 +57,14 @@ export function isInBlock(past: Float32Array, statistic: number, value: number):
   return value >= past[at]! && value <= past[at + 1]!
 }
 
-/** What was seen of a statistic since the last call joins its past. */
-export function closeBlock(past: Float32Array, statistic: number): void {
-  const at = statistic * pastFloats
-  insertLow(past, at + lowest, past[at + block]!)
-  insertHigh(past, at + highest, past[at + block + 1]!)
-  past[at + block] = Number.POSITIVE_INFINITY
-  past[at + block + 1] = Number.NEGATIVE_INFINITY
+/** What was seen of all statistics since the last call joins their past. */
+export function closeBlocks(past: Float32Array): void {
+  for (let at = 0; at < past.length; at += pastFloats) {
+    insertLow(past, at + lowest, past[at + block]!)
+    insertHigh(past, at + highest, past[at + block + 1]!)
+    past[at + block] = Number.POSITIVE_INFINITY
+    past[at + block + 1] = Number.NEGATIVE_INFINITY
+  }
 }
 
 function insertLow(past: Float32Array, at: number, value: number): void {

@@ -48,11 +48,9 @@ export const slot = {
   modesWidth: 30,
   /** The smallest change so far: what comes in whole steps has no smaller noise. 0 before the first. */
   smallestStep: 31,
-  /** As `blockStartMs`, of the rolling detector's own past. */
-  rollingBlockStartMs: 32,
 } as const
 
-const doubles = 33
+const doubles = 32
 export const windowReadings = 23
 export const seasonBins = 48
 export const modeBins = 32

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 7
+export const detectorVersion = 8
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -36,6 +36,9 @@ export const settings = {
   stepAfterMs: hourMs,
   /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */
   blockMs: 900_000,
+  /** While a series is young, after this part of its age, and not less than a minute: it is soon known what it does. */
+  blockAgeShare: 1 / 6,
+  blockMsMin: 60_000,
   /** A past is forgotten after one to two epochs. */
   epochMs: 7 * dayMs,
   epochReadings: 4_000,
@@ -43,9 +46,6 @@ export const settings = {
   levelRangeMin: 0.01,
   /** Robust standard deviations count only beyond so many times the most the series makes by itself. */
   rollingPast: 4,
-  /** A block of them is this part of a young series' age, and not less than a minute: their margin is not wider while it is young. */
-  rollingBlockAgeShare: 1 / 16,
-  rollingBlockMsMin: 60_000,
   /** What comes in whole steps is unusual beyond so many of the smallest. */
   rollingSteps: 3,
   /** Deviations below this are not worth their exact number. */

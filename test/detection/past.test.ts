@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { closeBlock, highOf, isInBlock, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
+import { closeBlocks, highOf, isInBlock, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
 import { newSeriesState } from '../../detection/series-state.ts'
 
 const number = fc.integer({ min: -1000, max: 1000 })
@@ -10,7 +10,7 @@ function pastOf(blocks: readonly (readonly number[])[]): Float32Array {
   const { past } = newSeriesState()
   for (const block of blocks) {
     for (const value of block) remember(past, 2, value)
-    closeBlock(past, 2)
+    closeBlocks(past)
   }
   return past
 }
@@ -70,7 +70,7 @@ describe('the past of a statistic', () => {
     expect(highOf(past, 2)).toBe(100)
     for (const value of [1, 2, 3]) {
       remember(past, 2, value)
-      closeBlock(past, 2)
+      closeBlocks(past)
     }
     turnEpoch(past)
     expect(highOf(past, 2)).toBe(2)

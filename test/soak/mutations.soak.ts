@@ -49,8 +49,8 @@ const mutations: readonly Mutation[] = [
   {
     what: 'what switches on and off is news for an hour',
     file: 'detection/settings.ts',
-    from: 'rollingBlockMsMin: 60_000',
-    to: 'rollingBlockMsMin: 900_000',
+    from: 'blockMsMin: 60_000',
+    to: 'blockMsMin: 900_000',
     tests: 'test/detection/usual.test.ts',
   },
   {
