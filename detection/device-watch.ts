@@ -45,7 +45,7 @@ export function watchReading(
   return watchSignal(watch, signalOf(watch, reading.signal, model), reading, model, nowMs, isJudged)
 }
 
-/** The same of a signal that is known already: looked up once for a block of its readings. */
+/** The same of a signal that `signalOf` has given: it is looked up once for a block of its readings. */
 export function watchSignal(
   watch: DeviceWatch,
   signal: SignalWatch,

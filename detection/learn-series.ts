@@ -186,7 +186,7 @@ function learnWindow({ numbers, window, ages }: SeriesState, value: number, { ro
     numbers[slot.abnormalRun] = numbers[slot.windowTaken] = 0
   }
   const taken = numbers[slot.windowTaken]!
-  // The remainder: `%` of a double takes a tenth of the time of all else here.
+  // The remainder: `%` of a double takes several times as long.
   const age = whole(taken - windowReadings * Math.floor(taken / windowReadings))
   putSorted(window, ages, whole(Math.min(taken, windowReadings)), value, age)
   numbers[slot.windowTaken] = taken + 1

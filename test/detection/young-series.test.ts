@@ -53,6 +53,21 @@ describe('a signal that is read every second', () => {
   )
 })
 
+test.each([5, 20, 90])('a signal that stands still for its first %s minutes and then does something is news once', (minutes) => {
+  const told = Array.from({ length: 10 }, (_, seed) => {
+    const score = scoreSeries()
+    const random = randomOf(`start ${minutes} ${seed}`)
+    let [level, news] = [0, 0]
+    for (let second = 0; second < 3 * 3_600; second++) {
+      const isRunning = second >= minutes * 60
+      level += ((isRunning ? 50 : 0) - level) * (seed % 2 === 0 ? 1 : 0.05)
+      if (score(startMs + second * 1000, level + (isRunning ? random.normal() : 0)).score >= 0.5) news++
+    }
+    return news
+  })
+  expect(told).toEqual(told.map(() => 1))
+})
+
 describe('a healthy machine in its first two days', () => {
   test.each([
     ['motor', 60],
