@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { closeBlocks, highOf, isInBlock, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
+import { closeBlocks, highOf, isInBlock, isOutside, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
 import { newSeriesState } from '../../detection/series-state.ts'
 
 const number = fc.integer({ min: -1000, max: 1000 })
@@ -46,6 +46,15 @@ describe('the past of a statistic', () => {
         const wasInBlock = isInBlock(past, 2, value)
         remember(past, 2, value)
         expect(past.every((float, index) => Object.is(float, before[index]))).toBe(wasInBlock)
+      }),
+    )
+  })
+
+  test('has a value outside it when there is a distance between them', () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(number, { maxLength: 3 }), { maxLength: 5 }), number, (blocks, value) => {
+        const past = pastOf(blocks)
+        expect(isOutside(past, 2, value)).toBe(outside(past, 2, value, 1) !== 0)
       }),
     )
   })
