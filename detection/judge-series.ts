@@ -7,9 +7,11 @@
  */
 import type { DetectorName } from '../contract/alert.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
-import { gapAt } from './modes.ts'
+import { gapAt, outermostGap } from './modes.ts'
+import type { Gap } from './modes.ts'
 import { highOf, isInBlock, isOutside, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
+import { judgeStuck } from './runs.ts'
 import { driftLevel, seasonBins, slot, statistic, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { dayMs, settings } from './settings.ts'
@@ -188,24 +190,24 @@ function reversalOf(before: number, jump: number): number {
 
 /** What switches does so within a range, and stays for more than a reading; a day must be seen. */
 function judgeModal(state: SeriesState, timeMs: number, value: number, traits: SeriesTraits, judgement: Judgement): void {
-  const { numbers } = state
+  const { numbers, past } = state
   const seenMs = timeMs - numbers[slot.firstTimeMs]!
   if (numbers[slot.count]! < settings.noveltyReadings || seenMs < dayMs) return
   const { resolution, configuration } = traits
   const noise = noiseOf(numbers, resolution)
   const margin = configuration.marginRanges * (1 + settings.levelMaturityMs / (2 * seenMs))
   compareLevel(state, value, noise, margin, judgement)
+  if (isOutside(past, statistic.level, value)) compareWithOutermost(state, value, margin, traits, judgement)
   if (judgement.isJump) compareWithPast(state, 'spike', statistic.jump, judgement.reversal, noise, margin, judgement, value)
   judgeModes(state, value, traits, judgement)
 }
 
 /** A value where the series has only been jumped over, between the places where it rests. */
-function judgeModes(state: SeriesState, value: number, { resolution, configuration }: SeriesTraits, judgement: Judgement): void {
+function judgeModes(state: SeriesState, value: number, traits: SeriesTraits, judgement: Judgement): void {
   const gap = gapAt(state, value)
   if (!gap) return
   const { low, high } = gap
-  const width = state.numbers[slot.modesWidth]!
-  const room = Math.max(2 * configuration.marginRanges * settings.modeGapShare * (high - low), width, 3 * resolution)
+  const room = roomBeside(gap, state, traits)
   const isNearLow = value - low < high - value
   const severity = (isNearLow ? value - low : high - value) / room
   if (severity <= judgement.severity) return
@@ -214,6 +216,29 @@ function judgeModes(state: SeriesState, value: number, { resolution, configurati
   judgement.isHigh = isNearLow
   judgement.expectedMin = isNearLow ? lowOf(state.past, statistic.level) : high - room
   judgement.expectedMax = isNearLow ? low + room : highOf(state.past, statistic.level)
+}
+
+/** How far from where the series rests a value may lie. */
+function roomBeside({ low, high }: Gap, { numbers }: SeriesState, { resolution, configuration }: SeriesTraits): number {
+  return Math.max(2 * configuration.marginRanges * settings.modeGapShare * (high - low), numbers[slot.modesWidth]!, 3 * resolution)
+}
+
+/** A value outside everything seen, measured by the place it lies next to instead of by how far the series switches. */
+function compareWithOutermost(state: SeriesState, value: number, margin: number, traits: SeriesTraits, judgement: Judgement): void {
+  const low = lowOf(state.past, statistic.level)
+  const high = highOf(state.past, statistic.level)
+  const isHigh = value > high
+  const gap = outermostGap(state, isHigh)
+  if (!gap) return
+  const width = isHigh ? high - gap.high : gap.low - low
+  const room = Math.max(margin * width, roomBeside(gap, state, traits))
+  const severity = (isHigh ? value - high : low - value) / room
+  if (severity <= judgement.severity) return
+  judgement.severity = severity
+  judgement.detector = 'level'
+  judgement.isHigh = isHigh
+  judgement.expectedMin = isHigh ? low : low - room
+  judgement.expectedMax = isHigh ? high + room : high
 }
 
 /** A range of a statistic that is narrower is noise. */
@@ -291,46 +316,4 @@ function judgeDrift({ numbers }: SeriesState, elapsedMs: number, value: number, 
   judgement.isHigh = level > high
   judgement.expectedMin = low - room
   judgement.expectedMax = high + room
-}
-
-/** Equal readings in a row, against how often this series repeats itself. */
-function judgeStuck(
-  { numbers }: SeriesState,
-  timeMs: number,
-  value: number,
-  { resolution, isJumpy }: SeriesTraits,
-  judgement: Judgement,
-): void {
-  const count = numbers[slot.count]!
-  if (count < settings.stuckAfterReadings || value !== numbers[slot.lastValue]! || numbers[slot.stuckRun]! + 1 < settings.stuckReadings)
-    return
-  if (numbers[slot.stuckRun]! + 1 < stuckAfter(numbers, timeMs, isJumpy)) return
-  judgement.severity = 1
-  judgement.detector = 'stuck'
-  judgement.isHigh = false
-  judgement.expectedMin = value - resolution
-  judgement.expectedMax = value + resolution
-}
-
-function stuckAfter(numbers: Float64Array, timeMs: number, isJumpy: boolean): number {
-  const ageMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
-  // What stands still by nature has a first time, too: a day must be seen.
-  if (isJumpy && ageMs < dayMs) return Number.POSITIVE_INFINITY
-  const isElsewhere =
-    numbers[slot.lastValue]! !== numbers[slot.restValue]! &&
-    numbers[slot.readingsElsewhere]! >= settings.elsewhereReadings &&
-    numbers[slot.changesElsewhere]! >= settings.elsewhereChanges
-  if (isElsewhere)
-    return longestByChance(numbers[slot.longestElsewhere]!, numbers[slot.changesElsewhere]! / numbers[slot.readingsElsewhere]!, ageMs)
-  const readings = longestByChance(numbers[slot.longestRun]!, numbers[slot.changes]! / numbers[slot.count]!, ageMs)
-  return isJumpy ? settings.stuckJumpy * readings : readings
-}
-
-/** @param changes the share of readings that differ from the one before */
-function longestByChance(longestRun: number, changes: number, ageMs: number): number {
-  const repeats = Math.min(0.9999, Math.max(0.01, 1 - changes))
-  const byChance = Math.log(settings.stuckChance) / Math.log(repeats)
-  // What mostly repeats itself, such as whole degrees, stands still longest at the turns of a day: they must be seen.
-  const maturity = repeats > settings.stuckRepeats ? 1 + settings.levelMaturityMs / ageMs : 1
-  return Math.max(settings.stuckReadings, settings.stuckRuns * maturity * longestRun, byChance)
 }

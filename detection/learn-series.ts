@@ -2,13 +2,22 @@
  * Takes readings into account after they were judged: averages, the past of every statistic, the usual day, the rolling
  * window, runs and pauses. All incremental; nothing is computed again over a window.
  */
+import type { DetectorName } from '../contract/alert.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { closeModeBlock, learnModes, turnModeEpoch } from './modes.ts'
 import { closeBlocks, highOf, lowOf, remember, turnEpoch } from './past.ts'
 import { putSorted } from './rolling-window.ts'
+import { learnRun } from './runs.ts'
 import { driftLevel, slot, statistic, whole, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { settings } from './settings.ts'
+
+/**
+ * What these find unusual is one event, and joins the past as one block however long it lasts: half in one block and half
+ * in the next, it would have happened twice, and be ordinary. What is unusual for a weekend, or beside a rolling window
+ * that waits for an event to end, is not of that kind.
+ */
+const endsBlocksLate: ReadonlySet<DetectorName | undefined> = new Set(['level', 'high-pass', 'jump', 'step', 'mode', 'spike'])
 
 /** Takes the reading into account, after it was judged. */
 export function learn(
@@ -42,7 +51,7 @@ export function learn(
   if (judgement.isLongGap) forgetRecent(numbers, value)
   numbers[slot.highPass]! += Math.max(1 / (numbers[slot.windowTaken]! + 1), settings.highPassWeight) * judgement.highPassed
   rememberAll(state, value, isJumpy, judgement)
-  turnPages(state, timeMs)
+  turnPages(state, timeMs, isUnusual && endsBlocksLate.has(judgement.detector))
   if (!isJumpy) learnSeason(state, elapsedMs, value, judgement.bin)
   learnWindow(state, value, judgement, configuration.rollingScore)
 }
@@ -70,38 +79,10 @@ function forgetRecent(numbers: Float64Array, value: number): void {
   numbers[slot.windowTaken] = 0
 }
 
-function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void {
-  const last = numbers[slot.lastValue]!
-  const isElsewhere = last !== numbers[slot.restValue]!
-  if (isElsewhere) numbers[slot.readingsElsewhere]!++
-  if (value === last) {
-    numbers[slot.stuckRun]!++
-    return
-  }
-  const run = numbers[slot.stuckRun]!
-  const isStill = isJumpy || numbers[slot.changes]! < (1 - settings.stuckRepeats) * numbers[slot.count]!
-  if (isElsewhere) numbers[slot.changesElsewhere]!++
-  if (run > numbers[slot.longestRun]!) {
-    if (isElsewhere) {
-      // Another value to rest at: the runs of the old one are runs elsewhere from now on.
-      numbers[slot.longestElsewhere] = Math.max(numbers[slot.longestElsewhere]!, numbers[slot.longestRun]!)
-      numbers[slot.restValue] = last
-    }
-    numbers[slot.longestRun] = longerRun(numbers[slot.longestRun]!, run, isStill || !isElsewhere)
-  } else if (isElsewhere) numbers[slot.longestElsewhere] = longerRun(numbers[slot.longestElsewhere]!, run, isStill)
-  numbers[slot.stuckRun] = 0
-  numbers[slot.changes]!++
-}
-
 function learnStep(numbers: Float64Array, { jump }: Judgement): void {
   const step = Math.abs(jump)
   const smallest = numbers[slot.smallestStep]!
   if (step > 0 && (smallest === 0 || step < smallest)) numbers[slot.smallestStep] = step
-}
-
-/** A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most, unless standing still is what it does. */
-function longerRun(longest: number, run: number, isStill: boolean): number {
-  return Math.max(longest, isStill ? run : Math.min(run, Math.max(settings.stuckReadings, 2 * longest)))
 }
 
 function learnInterval(numbers: Float64Array, elapsedMs: number, isGap: boolean): void {
@@ -138,10 +119,11 @@ function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: n
   numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
 }
 
-function turnPages(state: SeriesState, timeMs: number): void {
+/** @param isEvent something is going on that was never seen */
+function turnPages(state: SeriesState, timeMs: number, isEvent: boolean): void {
   const { numbers, past, modes } = state
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
-  const isOver = inBlockMs >= settings.blockMsMin && inBlockMs >= blockMs(numbers, timeMs)
+  const isOver = inBlockMs >= settings.blockMsMin && inBlockMs >= (isEvent ? settings.eventBlocks : 1) * blockMs(numbers, timeMs)
   if (isOver || inBlockMs < 0) {
     closeBlocks(past)
     closeModeBlock(modes)

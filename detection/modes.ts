@@ -21,11 +21,32 @@ export function gapAt({ numbers, modes }: SeriesState, value: number): Gap | und
   if (width === 0) return undefined
   const at = Math.floor((value - numbers[slot.modesLow]!) / width)
   if (at < 0 || at >= modeBins || isOrdinary(modes, at) || modes[at]! < settings.modeCrossings) return undefined
+  return gapAround(numbers, modes, at)
+}
+
+/**
+ * The gap beside the highest, or the lowest, place where the series rests. Undefined where that place is wider than the gap:
+ * it does not switch there, it moves.
+ */
+export function outermostGap({ numbers, modes }: SeriesState, isHigh: boolean): Gap | undefined {
+  const inwards = isHigh ? -1 : 1
+  const isInRange = (bin: number) => bin >= 0 && bin < modeBins
+  let at = isHigh ? modeBins - 1 : 0
+  while (isInRange(at) && !isOrdinary(modes, at)) at += inwards
+  const outermost = at
+  while (isInRange(at) && isOrdinary(modes, at)) at += inwards
+  const found = isInRange(at) ? gapAround(numbers, modes, at) : undefined
+  return found && found.high - found.low >= Math.abs(at - outermost) * numbers[slot.modesWidth]! ? found : undefined
+}
+
+/** What lies around a bin that is not ordinary, between two that are. */
+function gapAround(numbers: Float64Array, modes: Uint8Array, at: number): Gap | undefined {
   let below = at - 1
   while (below >= 0 && !isOrdinary(modes, below)) below--
   let above = at + 1
   while (above < modeBins && !isOrdinary(modes, above)) above++
   if (below < 0 || above >= modeBins) return undefined
+  const width = numbers[slot.modesWidth]!
   gap.low = numbers[slot.modesLow]! + (below + 1) * width
   gap.high = numbers[slot.modesLow]! + above * width
   return gap

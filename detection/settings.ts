@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 8
+export const detectorVersion = 9
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -39,6 +39,8 @@ export const settings = {
   /** While a series is young, after this part of its age, and not less than a minute: it is soon known what it does. */
   blockAgeShare: 1 / 6,
   blockMsMin: 60_000,
+  /** A block in which something unusual goes on lasts until it is over, up to so many times as long. */
+  eventBlocks: 4,
   /** A past is forgotten after one to two epochs. */
   epochMs: 7 * dayMs,
   epochReadings: 4_000,

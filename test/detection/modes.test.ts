@@ -12,8 +12,11 @@ const signal = 'compressorPowerKw'
 const dayS = 86_400
 const startMs = 1_700_000_000_000
 
-/** A compressor as it was for more than a day: five minutes on, with its meter's noise, ten off. */
-function compressor(days = 1.2) {
+/**
+ * A compressor as it was for more than a day: five minutes on, with its meter's noise, ten off.
+ * @param load by how many kW more it takes at times while it runs
+ */
+function compressor({ days = 1.2, load = 0 } = {}) {
   const watch = newDeviceWatch('store-1')
   const random = randomOf('compressor')
   const events: DetectedEvent[] = []
@@ -22,7 +25,7 @@ function compressor(days = 1.2) {
     const timeMs = startMs + ++second * 1000
     events.push(...watchReading(watch, { signal, bootId: 'b', seq: second, timeMs, value }, coldStore, timeMs))
   }
-  const on = () => 3.2 + 0.02 * random.normal()
+  const on = () => 3.2 + load * (0.5 + 0.5 * Math.sin(second / 7)) + 0.02 * random.normal()
   const off = () => 0
   const cycle = () => {
     for (let s = 0; s < 600; s++) feed(off())
@@ -35,7 +38,7 @@ function compressor(days = 1.2) {
 
 describe('a signal with modes', () => {
   test('raises nothing by going through them, for days', () => {
-    expect(compressor(4).events).toEqual([])
+    expect(compressor({ days: 4 }).events).toEqual([])
   })
 
   test('that stays between them is unusual, though it was never farther away', () => {
@@ -50,7 +53,7 @@ describe('a signal with modes', () => {
   })
 
   test('knows them again a week after something absurd was measured', () => {
-    const { feed, cycle, found } = compressor(0.5)
+    const { feed, cycle, found } = compressor({ days: 0.5 })
     // On the first day nothing is judged yet, so it is learned.
     for (let s = 0; s < 5; s++) feed(40_000)
     for (let quarter = 0; quarter < 9 * 24 * 4; quarter++) cycle()
@@ -63,6 +66,28 @@ describe('a signal with modes', () => {
     const { feed, on, found } = compressor()
     for (let s = 0; s < 20; s++) feed(on() + 4)
     expect(found()).toEqual(['level'])
+  })
+
+  test.each([
+    ['above what it does while it runs', 4.2],
+    ['below zero at rest', -0.6],
+  ])('that is a little beyond where it rests is measured by that place, not by how far it switches: %s', (_, value) => {
+    const { events, feed, found } = compressor()
+    for (let s = 0; s < 20; s++) feed(value + 0.001 * s)
+    expect(found()).toEqual(['level'])
+    const [raised] = events
+    if (raised?.kind !== 'raised') throw new Error('no alert')
+    expect(raised.evidence.expectedMax - raised.evidence.expectedMin).toBeLessThan(4)
+    expect(isReproduced(raised.evidence, recompute(raised.evidence, signal, coldStore))).toBe(true)
+  })
+
+  test.each([
+    [2, 6.1],
+    [4, 10.6],
+  ])('that takes up to %s kW more at times may take a little more than ever', (load, highest) => {
+    const { feed, found } = compressor({ load })
+    for (let s = 0; s < 300; s++) feed(highest - 0.001 * s)
+    expect(found()).toEqual([])
   })
 
   test('that leaves a mode for one reading is a spike, wherever it lands', () => {

@@ -82,6 +82,23 @@ describe('what is usual for a machine', () => {
     expect(first).toBeLessThan(at + 120)
   })
 
+  test.each([
+    [20, 300],
+    [40, 600],
+  ])('what happened once, %s wide and %s s long, is news the second time, whenever it began', (height, lengthS) => {
+    const again = (beganS: number) => beganS + 5_000
+    const isTold = (beganS: number) => {
+      const random = randomOf('twice')
+      const during = (second: number, fromS: number) =>
+        second >= fromS && second < fromS + lengthS ? Math.min(1, (second - fromS) / 60) : 0
+      const signal = (second: number) =>
+        10 + 2 * Math.sin(second / 900) + 0.3 * random.normal() + height * (during(second, beganS) + during(second, again(beganS)))
+      return alertsOf(signal, 1, (again(beganS) + lengthS) / dayS).some((second) => second >= again(beganS))
+    }
+    const begins = Array.from({ length: 9 }, (_, index) => 6 * 3600 + 100 * index)
+    expect(begins.filter((beganS) => !isTold(beganS))).toEqual([])
+  })
+
   test('outliers that a series makes by nature are soon known', () => {
     const random = randomOf('outliers')
     expect(alertsOf(() => 10 + random.normal() * (random.next() < 0.02 ? 4 : 0.5), 1, 2).length).toBeLessThanOrEqual(3)

@@ -96,8 +96,15 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/modes.test.ts',
   },
   {
+    what: 'what lies beyond a mode is measured by how far the series switches',
+    file: 'detection/modes.ts',
+    from: 'found.high - found.low >= Math.abs(at - outermost)',
+    to: 'found.high - found.low >= 100 * Math.abs(at - outermost)',
+    tests: 'test/detection/modes.test.ts',
+  },
+  {
     what: 'a series that rests at one value may rest anywhere',
-    file: 'detection/judge-series.ts',
+    file: 'detection/runs.ts',
     from: 'numbers[slot.lastValue]! !== numbers[slot.restValue]! &&',
     to: 'Number.isNaN(numbers[slot.restValue]!) &&',
     tests: 'test/detection/modes.test.ts',
