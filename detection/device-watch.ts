@@ -1,6 +1,9 @@
 /** Watches the signals of one device, alone and together, and turns verdicts on single readings into alerts: one an episode. */
 import type { DetectedEvent } from '../contract/alert.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
+import { courseOf, settle } from './aftermath.ts'
+import type { Course } from './aftermath.ts'
+import { isCoolingDown, suppress } from './cooldown.ts'
 import { isStillOut, quiet } from './episode.ts'
 import type { Finding, Onset } from './episode.ts'
 import { judge } from './judge-series.ts'
@@ -15,7 +18,7 @@ import { seriesBytes, slot } from './series-state.ts'
 import { episodeSettings, relationSettings, settings } from './settings.ts'
 import { nothing, onFinding, onNormal, raise } from './signal-episodes.ts'
 import type { Found } from './signal-episodes.ts'
-import { crossedLimit, isAnythingOpen, otherEpisodeIsOpen, signalOf, traitsOf } from './watch-state.ts'
+import { crossedLimit, isAnythingOpen, isEpisodeOpen, signalOf, traitsOf } from './watch-state.ts'
 import type { DeviceWatch, SignalWatch } from './watch-state.ts'
 
 export type WatchedReading = {
@@ -63,13 +66,16 @@ export function watchSignal(
   if (judgement.isGap && signal.phase.kind === 'pending') signal.phase = quiet
   const limit = crossedLimit(traits, value)
   let events: DetectedEvent[] = nothing
+  let course: Course = 'away'
   // Most readings are normal readings of quiet signals: they go no further.
   if (limit || judgement.severity >= episodeSettings.normalBelow || signal.phase.kind !== 'quiet') {
-    const { severity, detector, expectedMin, expectedMax, isHigh } = judgement
-    const finding: Finding = { severity, detector, expectedMin, expectedMax, limit }
+    const { detector, expectedMin, expectedMax, isHigh } = judgement
+    course = courseOf(signal, value, judgement)
+    const finding: Finding = { severity: course === 'away' ? judgement.severity : 0, detector, expectedMin, expectedMax, limit }
     events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged, model, before: seriesBytes(signal.state) })
   } else if (signal.cooldown.readings > 0) signal.cooldown.readings--
   learn(signal.state, timeMs, value, traits, judgement)
+  if (events !== nothing || course !== 'away') settle(watch, signal, course, events)
   if (watch.isThinned || isJudged) return events
   const together = watchMoment(watch, signal, timeMs, model, nowMs)
   return together.length === 0 ? events : [...events, ...together]
@@ -84,20 +90,39 @@ function watchMoment(
   nowMs: number,
 ): DetectedEvent[] {
   watch.relation ??= relationFor(watch, model)
-  const { relation, signals } = watch
+  const { relation, together } = watch
   if (!relation) return nothing
   const { numbers } = arrived.state
   if (!renew(relation, arrived.index, numbers[slot.lastValue]!, timeMs, numbers[slot.intervalMs]! / 2)) return nothing
   judgeMoment(relation, moment, watch.configuration)
   let events = nothing
-  if (moment.severity >= 1) {
-    const signal = [...signals.values()][moment.worst]!
-    const { severity, expectedMin, expectedMax, isHigh } = moment
-    const finding: Finding = { severity, detector: 'relation', expectedMin, expectedMax, limit: undefined }
-    const value = signal.state.numbers[slot.lastValue]!
-    events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged: false, model, before: relationBytes(relation) })
-  }
+  if (moment.severity >= 1) events = onUnusualMoment(watch, relation, timeMs, model, nowMs)
+  else if (together.readings > 0) together.readings--
   learnMoment(relation, moment, isAnythingOpen(watch))
+  return events
+}
+
+function onUnusualMoment(
+  watch: DeviceWatch,
+  relation: RelationState,
+  timeMs: number,
+  model: DeviceModel | undefined,
+  nowMs: number,
+): DetectedEvent[] {
+  const { signals, together, configuration } = watch
+  const { severity, expectedMin, expectedMax, isHigh } = moment
+  const finding: Finding = { severity, detector: 'relation', expectedMin, expectedMax, limit: undefined }
+  if (!isEpisodeOpen(watch) && isCoolingDown(together, finding)) {
+    suppress(together, severity, 1, configuration.cooldownReadings)
+    return nothing
+  }
+  const signal = [...signals.values()][moment.worst]!
+  const value = signal.state.numbers[slot.lastValue]!
+  // The limit was passed by this very reading, and is told as such.
+  if (crossedLimit((signal.traits ??= traitsOf(model, signal.signal, watch)), value)) return nothing
+  const before = relationBytes(relation)
+  const events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged: false, model, before })
+  if (isEpisodeOpen(watch)) together.severity = Math.max(together.severity, severity)
   return events
 }
 
@@ -125,7 +150,7 @@ export function watchSilence(watch: DeviceWatch, timeMs: number, model: DeviceMo
   const events: DetectedEvent[] = []
   for (const signal of watch.signals.values()) {
     if (timeMs - signal.state.numbers[slot.lastTimeMs]! < settings.missingMs || signal.phase.kind !== 'quiet') continue
-    if (silentForMs(signal.state, timeMs) === undefined || otherEpisodeIsOpen(watch, signal)) continue
+    if (silentForMs(signal.state, timeMs) === undefined || isEpisodeOpen(watch, signal)) continue
     const value = signal.state.numbers[slot.lastValue]!
     const finding: Finding = { severity: 1, detector: 'missing', expectedMin: value, expectedMax: value, limit: undefined }
     const onset: Onset = { readings: 1, firstSeq: signal.seq, firstTimeMs: signal.state.numbers[slot.lastTimeMs]! }
@@ -151,12 +176,15 @@ export function watchFiltered(
   if (judgement.kind === 'late') return nothing
   rememberRecent(signal.recent, timeMs, mean)
   const { phase } = signal
-  const { severity, detector, expectedMin, expectedMax } = judgement
+  const { detector, expectedMin, expectedMax } = judgement
+  const course = courseOf(signal, mean, judgement)
+  const severity = course === 'away' ? judgement.severity : 0
   const finding: Finding = { severity, detector, expectedMin, expectedMax, limit: undefined }
   const isCalm = severity < episodeSettings.normalBelow && (phase.kind !== 'active' || !isStillOut(phase, finding, mean))
   learn(signal.state, timeMs, mean, traits, judgement)
   if (!isCalm) return nothing
-  if (phase.kind === 'active') return onNormal(watch, signal, nowMs)
-  signal.phase = quiet
-  return nothing
+  const events = phase.kind === 'active' ? onNormal(watch, signal, nowMs) : nothing
+  if (phase.kind !== 'active') signal.phase = quiet
+  settle(watch, signal, course, events)
+  return events
 }

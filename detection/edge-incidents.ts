@@ -1,8 +1,8 @@
 /** Alerts of an edge module join the cloud's own: one incident, whoever saw it first. */
 import type { DetectedEvent } from '../contract/alert.ts'
-import { addSignal, otherEpisodeIsOpen } from './watch-state.ts'
+import { addSignal, isEpisodeOpen } from './watch-state.ts'
 import type { DeviceWatch } from './watch-state.ts'
-import { quiet, rememberEnded } from './episode.ts'
+import { joined, quiet, rememberEnded } from './episode.ts'
 
 /**
  * Takes over what the edge found in the readings before its filter. One incident, whoever sees it first: what is open
@@ -27,8 +27,8 @@ export function watchEdgeEvent(watch: DeviceWatch, event: DetectedEvent, signalN
   }
   // What escalated was raised before, and has ended here since.
   if (event.kind === 'escalated' || watch.endedEdgeAlerts.includes(event.alertId)) return []
-  if (!isLimit && otherEpisodeIsOpen(watch, signal)) {
-    signal.phase = { kind: 'joined' }
+  if (!isLimit && isEpisodeOpen(watch, signal)) {
+    signal.phase = joined(phase, evidence.severity)
     return []
   }
   signal.phase = {

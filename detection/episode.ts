@@ -1,7 +1,7 @@
 /**
  * The life of an episode: it begins after several abnormal readings in a row, or one that is severe; it lasts while
  * readings are abnormal or still outside what was expected at its onset; it ends after several normal ones, or when
- * what it found has become the new normal. After its end only something worse is told again for a while.
+ * what it found has become the new normal.
  */
 import type { AlertCondition } from '../contract/alert.ts'
 import type { LimitAlarm, Priority } from '../contract/device-model.ts'
@@ -29,16 +29,16 @@ export type ActivePhase = {
   /** Found by whoever sees every reading; it also says when the episode ends. */
   readonly isFromEdge: boolean
   /** Back inside this range a reading may be normal; undefined when the detector says so itself. */
-  readonly expected: { readonly min: number; readonly max: number } | undefined
+  expected: { readonly min: number; readonly max: number } | undefined
   severity: number
   normalReadings: number
   abnormalReadings: number
 }
 
-export type Phase = { readonly kind: 'quiet' } | ({ readonly kind: 'pending' } & Onset) | { readonly kind: 'joined' } | ActivePhase
+/** Unusual while another episode of the device is open: as severe as it was at most. */
+export type JoinedPhase = { readonly kind: 'joined'; readonly severity: number }
 
-/** What is left of the last episode: plain data. */
-export type Cooldown = { readings: number; severity: number; suppressed: number }
+export type Phase = { readonly kind: 'quiet' } | ({ readonly kind: 'pending' } & Onset) | JoinedPhase | ActivePhase
 
 export function isAbnormal({ severity, limit }: Finding): boolean {
   return severity >= 1 || limit !== undefined
@@ -63,10 +63,6 @@ export function isEnough(
   return severity >= severeFrom || (detector !== undefined && ownEvidence.includes(detector))
 }
 
-export function isCoolingDown(cooldown: Cooldown, { severity, limit }: Finding): boolean {
-  return !limit && cooldown.readings > 0 && severity <= settings.worseBy * cooldown.severity
-}
-
 /** Detectors whose verdict fades while the machine is still where it should not be: their expected range is kept. */
 const rangeKeepers: readonly (DetectorName | undefined)[] = ['rolling', 'level', 'high-pass', 'jump', 'step']
 
@@ -86,6 +82,10 @@ export function isDoubtful({ severity }: Finding): boolean {
 }
 
 export const quiet: Phase = { kind: 'quiet' }
+
+export function joined(phase: Phase, severity: number): JoinedPhase {
+  return { kind: 'joined', severity: phase.kind === 'joined' ? Math.max(phase.severity, severity) : severity }
+}
 
 /** An alert of the edge that has ended: told of again, it does not begin again. */
 export function rememberEnded(ended: string[], alertId: string): void {

@@ -38,7 +38,7 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   judgement.isGap = intervalMs > 0 && Math.abs(elapsedMs) > Math.max(settings.gapMs, settings.gapIntervals * intervalMs)
   judgement.isLongGap = judgement.isGap && Math.abs(elapsedMs) > settings.longGapIntervals * intervalMs
   // What was recent before a long gap is not recent any more: averages begin again.
-  const fewest = judgement.isLongGap ? 1 : 1 / (numbers[slot.windowTaken]! + 1)
+  const fewest = judgement.isLongGap ? 1 : 1 / (numbers[slot.averaged]! + 1)
   const fast = numbers[slot.fast]!
   const slow = numbers[slot.slow]!
   judgement.fast = fast + Math.max(fewest, settings.fastWeight) * (value - fast)
@@ -170,7 +170,7 @@ function judgeNovelty(
   if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofJump, judgement, value)
   if (seenMs < settings.stepAfterMs) return
   const ofStep = marginOfChange(marginRanges, intervalMs / settings.slowWeight, seenMs)
-  compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofStep, judgement, value, settings.fastWeight)
+  compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofStep, judgement, value, slow)
 }
 
 /**
@@ -251,7 +251,7 @@ function compareLevel(state: SeriesState, value: number, noise: number, margin: 
   compareWithPast(state, 'level', statistic.level, value, rangeMin, margin, judgement, value)
 }
 
-/** @param gain by how much the statistic changes with the value */
+/** @param base where the statistic would be 0: expected is what a value that stays may be */
 function compareWithPast(
   state: SeriesState,
   detector: DetectorName,
@@ -261,7 +261,7 @@ function compareWithPast(
   margin: number,
   judgement: Judgement,
   value: number,
-  gain = 1,
+  base = value - now,
 ): void {
   const { past } = state
   const distance = outside(past, index, now, rangeMin)
@@ -274,8 +274,8 @@ function compareWithPast(
   judgement.severity = severity
   judgement.detector = detector
   judgement.isHigh = distance > 0
-  judgement.expectedMin = value + (low - room - now) / gain
-  judgement.expectedMax = value + (high + room - now) / gain
+  judgement.expectedMin = base + low - room
+  judgement.expectedMax = base + high + room
 }
 
 /**

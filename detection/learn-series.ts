@@ -48,8 +48,12 @@ export function learn(
   numbers[slot.count] = count + 1
   numbers[slot.fast] = judgement.fast
   numbers[slot.slow] = judgement.slow
-  if (judgement.isLongGap) forgetRecent(numbers, value)
-  numbers[slot.highPass]! += Math.max(1 / (numbers[slot.windowTaken]! + 1), settings.highPassWeight) * judgement.highPassed
+  if (judgement.isLongGap) {
+    beginAverages(numbers, value)
+    numbers[slot.windowTaken] = 0
+  }
+  numbers[slot.highPass]! += Math.max(1 / (numbers[slot.averaged]! + 1), settings.highPassWeight) * judgement.highPassed
+  numbers[slot.averaged]!++
   rememberAll(state, value, isJumpy, judgement)
   turnPages(state, timeMs, isUnusual && endsBlocksLate.has(judgement.detector))
   if (!isJumpy) learnSeason(state, elapsedMs, value, judgement.bin)
@@ -73,10 +77,15 @@ function learnFirst(numbers: Float64Array, timeMs: number, value: number): void 
   numbers[slot.restValue] = Number.NaN
 }
 
-/** The rolling window and the average of the last twenty begin again after a long gap. */
-function forgetRecent(numbers: Float64Array, value: number): void {
-  numbers[slot.highPass] = value
-  numbers[slot.windowTaken] = 0
+function beginAverages(numbers: Float64Array, value: number): void {
+  numbers[slot.fast] = numbers[slot.slow] = numbers[slot.highPass] = value
+  numbers[slot.averaged] = 0
+}
+
+/** What was recent was a fault: the averages begin again, and the rolling window if it takes what is ordinary now for unusual. */
+export function forgetRecent({ numbers }: SeriesState): void {
+  beginAverages(numbers, numbers[slot.lastValue]!)
+  if (numbers[slot.abnormalRun]! > 0) numbers[slot.windowTaken] = 0
 }
 
 function learnStep(numbers: Float64Array, { jump }: Judgement): void {
@@ -177,7 +186,6 @@ function learnWindow({ numbers, window, ages }: SeriesState, value: number, { ro
 /** The level the series has now is normal from here on: the baselines begin again. */
 export function adoptLevel({ numbers }: SeriesState): void {
   const level = numbers[slot.fast]!
-  numbers[slot.abnormalRun] = numbers[slot.windowTaken] = 0
   numbers[slot.driftLevel] = level
   if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) return
   numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)

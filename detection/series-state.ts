@@ -30,7 +30,7 @@ export const slot = {
   driftLevel: 17,
   driftLow: 18,
   driftHigh: 19,
-  /** Readings that the rolling window has taken since it began, at first or after a long gap. */
+  /** Readings that the rolling window has taken since it began, at first or after a long gap; the averages may have begun later. */
   windowTaken: 20,
   /** Readings in a row outside the rolling window, and abnormal in any way. */
   abnormalRun: 21,
@@ -48,9 +48,10 @@ export const slot = {
   modesWidth: 30,
   /** The smallest change so far: what comes in whole steps has no smaller noise. 0 before the first. */
   smallestStep: 31,
+  averaged: 32,
 } as const
 
-const doubles = 32
+const doubles = 33
 export const windowReadings = 23
 export const seasonBins = 48
 export const modeBins = 32

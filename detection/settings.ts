@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 9
+export const detectorVersion = 10
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -115,6 +115,8 @@ export const relationSettings = {
 export const episodeSettings = {
   /** Something is worse than what was told when it is so many times as severe. */
   worseBy: 2,
+  /** Within this part of a change from where the signal was before an incident, it is back there. */
+  backShare: 0.2,
   /** As severe as can be told. */
   tellMost: 2,
   /** Between this and 1 a reading is doubtful: it ends no episode and begins none. */

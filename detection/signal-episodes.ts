@@ -7,13 +7,15 @@ import type { DetectedEvent, Evidence } from '../contract/alert.ts'
 import { unusualAlarm } from '../contract/device-model.ts'
 import type { DeviceModel } from '../contract/device-model.ts'
 import { alertIdOf } from './alert-id.ts'
-import { isAbnormal, isCoolingDown, isDoubtful, isEnough, isStillOut, keptRange, onsetOf, quiet, rememberEnded } from './episode.ts'
+import { beginAftermath, beginIncident } from './aftermath.ts'
+import { beginCooldown, isCoolingDown, suppress } from './cooldown.ts'
+import { isAbnormal, isDoubtful, isEnough, isStillOut, joined, keptRange, onsetOf, quiet, rememberEnded } from './episode.ts'
 import type { ActivePhase, Finding, Onset } from './episode.ts'
 import { evidenceOf } from './evidence.ts'
 import { adoptLevel } from './learn-series.ts'
 import { slot } from './series-state.ts'
 import { episodeSettings, settings } from './settings.ts'
-import { otherEpisodeIsOpen } from './watch-state.ts'
+import { isEpisodeOpen } from './watch-state.ts'
 import type { DeviceWatch, SignalWatch } from './watch-state.ts'
 
 export const nothing: DetectedEvent[] = []
@@ -45,8 +47,8 @@ export function onFinding(watch: DeviceWatch, signal: SignalWatch, found: Found)
 function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): DetectedEvent[] {
   const { finding, timeMs } = found
   const { limit } = finding
-  if (!limit && otherEpisodeIsOpen(watch, signal)) {
-    signal.phase = { kind: 'joined' }
+  if (!limit && isEpisodeOpen(watch, signal)) {
+    signal.phase = joined(signal.phase, finding.severity)
     return nothing
   }
   const onset = onsetOf(signal.phase, signal.seq, timeMs)
@@ -55,9 +57,7 @@ function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): Dete
     return nothing
   }
   if (isCoolingDown(signal.cooldown, finding)) {
-    signal.cooldown.suppressed++
-    // What comes back and stays is told when the time is over.
-    signal.cooldown.readings -= onset.readings
+    suppress(signal.cooldown, finding.severity, onset.readings, watch.configuration.cooldownReadings)
     signal.phase = quiet
     return nothing
   }
@@ -71,6 +71,7 @@ export function raise(watch: DeviceWatch, signal: SignalWatch, found: Found, ons
   const { condition, priority } = finding.limit ?? unusualAlarm(model, signal.signal)
   const alertId = alertIdOf(deviceId, name, signal.bootId, onset.firstSeq)
   const evidence = evidenceFor(watch, signal, found, onset.firstTimeMs)
+  if (!isEpisodeOpen(watch)) beginIncident(watch)
   signal.phase = {
     kind: 'active',
     alertId,
@@ -110,8 +111,9 @@ function evidenceFor(watch: DeviceWatch, signal: SignalWatch, found: Found, firs
 function onStillOut(watch: DeviceWatch, signal: SignalWatch, phase: ActivePhase, found: Found): DetectedEvent[] {
   const { finding, nowMs } = found
   const { limit } = finding
+  // What the signals say together is said of a reading that was counted already, unless it was normal by itself.
+  if (finding.detector !== 'relation' || phase.normalReadings > 0) phase.abnormalReadings++
   phase.normalReadings = 0
-  phase.abnormalReadings++
   phase.severity = Math.max(phase.severity, finding.severity)
   if (limit && phase.condition !== limit.condition) {
     const { condition, priority } = limit
@@ -136,8 +138,8 @@ function endEpisode(watch: DeviceWatch, signal: SignalWatch, why: 'normal-again'
   const { phase, cooldown } = signal
   if (phase.kind !== 'active') return nothing
   signal.phase = quiet
-  cooldown.readings = watch.configuration.cooldownReadings
-  cooldown.severity = phase.severity
+  beginCooldown(cooldown, phase.severity, watch.configuration.cooldownReadings, false)
+  if (!isEpisodeOpen(watch)) beginAftermath(watch)
   if (phase.isFromEdge) rememberEnded(watch.endedEdgeAlerts, phase.alertId)
   return [{ kind: 'returned', alertId: phase.alertId, atMs: nowMs, why }]
 }

@@ -9,12 +9,12 @@ import { recentLength } from './recent.ts'
 import { relationBytes, relationLength } from './relation.ts'
 import { seriesBytes, seriesStateBytes, seriesStateFrom } from './series-state.ts'
 
-export const watchBytesVersion = 7
+export const watchBytesVersion = 8
 
 const Phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('quiet') }),
   z.object({ kind: z.literal('pending'), readings: z.number(), firstSeq: z.number(), firstTimeMs: z.number() }),
-  z.object({ kind: z.literal('joined') }),
+  z.object({ kind: z.literal('joined'), severity: z.number() }),
   z.object({
     kind: z.literal('active'),
     alertId: z.string(),
@@ -32,16 +32,29 @@ const Phase = z.discriminatedUnion('kind', [
   }),
 ])
 
+const StoredCooldown = z.object({
+  readings: z.number(),
+  severity: z.number(),
+  suppressed: z.number(),
+  isPatient: z.boolean(),
+  worst: z.number(),
+})
+
 const StoredWatch = z.object({
   modelId: z.string(),
   isThinned: z.boolean(),
   endedEdgeAlerts: z.array(z.string()),
   hasRelation: z.boolean(),
+  together: StoredCooldown,
   signals: z.array(
     z.object({
       signal: z.string(),
       phase: Phase,
-      cooldown: z.object({ readings: z.number(), severity: z.number(), suppressed: z.number() }),
+      cooldown: StoredCooldown,
+      origin: z
+        .object({ level: z.number(), untilCount: z.number() })
+        .nullable()
+        .transform((origin) => origin ?? undefined),
       bootId: z.string(),
       seq: z.number(),
     }),
@@ -49,17 +62,19 @@ const StoredWatch = z.object({
 })
 
 export function writeWatch(writer: ByteWriter, watch: DeviceWatch): void {
-  const { modelId, isThinned, endedEdgeAlerts, relation, signals } = watch
+  const { modelId, isThinned, endedEdgeAlerts, relation, together, signals } = watch
   writer.uint(watchBytesVersion)
   const header = {
     modelId,
     isThinned,
     endedEdgeAlerts,
     hasRelation: relation !== undefined,
-    signals: [...signals.values()].map(({ signal, phase, cooldown, bootId, seq }) => ({
+    together,
+    signals: [...signals.values()].map(({ signal, phase, cooldown, origin, bootId, seq }) => ({
       signal,
       phase: phase.kind === 'active' ? { ...phase, expected: phase.expected ?? null } : phase,
       cooldown,
+      origin: origin ?? null,
       bootId,
       seq,
     })),
@@ -76,8 +91,8 @@ export function writeWatch(writer: ByteWriter, watch: DeviceWatch): void {
 export function readWatch(reader: ByteReader, deviceId: string): DeviceWatch {
   const version = reader.uint()
   if (version !== watchBytesVersion) throw new RangeError(`a watch of version ${version}, this program reads ${watchBytesVersion}`)
-  const { modelId, isThinned, endedEdgeAlerts, hasRelation, signals } = StoredWatch.parse(JSON.parse(reader.text()))
-  const watch: DeviceWatch = { ...newDeviceWatch(deviceId, { isThinned }), modelId, endedEdgeAlerts }
+  const { modelId, isThinned, endedEdgeAlerts, hasRelation, together, signals } = StoredWatch.parse(JSON.parse(reader.text()))
+  const watch: DeviceWatch = { ...newDeviceWatch(deviceId, { isThinned }), modelId, together, endedEdgeAlerts }
   for (const [index, stored] of signals.entries()) {
     const state = seriesStateFrom(reader.take(seriesStateBytes))
     const recent = reader.float64Array(recentLength)

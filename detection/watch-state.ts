@@ -2,8 +2,11 @@
 import type { DeviceModel, LimitAlarm } from '../contract/device-model.ts'
 import { standardConfiguration } from './configuration.ts'
 import type { DetectionConfiguration } from './configuration.ts'
+import type { Origin } from './aftermath.ts'
+import { newCooldown } from './cooldown.ts'
+import type { Cooldown } from './cooldown.ts'
 import { quiet } from './episode.ts'
-import type { Cooldown, Phase } from './episode.ts'
+import type { Phase } from './episode.ts'
 import type { SeriesTraits } from './judgement.ts'
 import { newRecent } from './recent.ts'
 import type { RelationState } from './relation.ts'
@@ -19,6 +22,7 @@ export type SignalWatch = {
   readonly recent: Float64Array
   phase: Phase
   readonly cooldown: Cooldown
+  origin: Origin | undefined
   /** The last reading's place in its device's account. */
   bootId: string
   seq: number
@@ -35,6 +39,8 @@ export type DeviceWatch = {
   readonly signals: Map<string, SignalWatch>
   /** Of all signals together, in the order of `signals`; undefined until each of them has been learned. */
   relation: RelationState | undefined
+  /** Of what the signals say together. */
+  readonly together: Cooldown
   /** The last alerts of the edge that have ended here: told of again, they do not begin again. */
   readonly endedEdgeAlerts: string[]
 }
@@ -45,7 +51,16 @@ export function newDeviceWatch(
   deviceId: string,
   { isThinned = false, configuration = standardConfiguration }: WatchOptions = {},
 ): DeviceWatch {
-  return { deviceId, isThinned, configuration, modelId: '', signals: new Map(), relation: undefined, endedEdgeAlerts: [] }
+  return {
+    deviceId,
+    isThinned,
+    configuration,
+    modelId: '',
+    signals: new Map(),
+    relation: undefined,
+    together: newCooldown(),
+    endedEdgeAlerts: [],
+  }
 }
 
 /** Adds a signal that is new: what is known of all signals together begins again with it. */
@@ -56,7 +71,8 @@ export function addSignal(watch: DeviceWatch, signal: string): SignalWatch {
     state: newSeriesState(),
     recent: newRecent(),
     phase: quiet,
-    cooldown: { readings: 0, severity: 0, suppressed: 0 },
+    cooldown: newCooldown(),
+    origin: undefined,
     bootId: '',
     seq: 0,
     traits: undefined,
@@ -102,7 +118,8 @@ export function crossedLimit({ limits }: SeriesTraits, value: number): LimitAlar
   return undefined
 }
 
-export function otherEpisodeIsOpen(watch: DeviceWatch, except: SignalWatch): boolean {
+/** @param except of signals other than this one */
+export function isEpisodeOpen(watch: DeviceWatch, except?: SignalWatch): boolean {
   for (const signal of watch.signals.values()) if (signal !== except && signal.phase.kind === 'active') return true
   return false
 }

@@ -6,7 +6,7 @@ import { standardConfiguration } from '../../detection/configuration.ts'
 import { watchFiltered, watchReading, watchSilence } from '../../detection/device-watch.ts'
 import { newDeviceWatch, signalCondition } from '../../detection/watch-state.ts'
 import type { DeviceWatch } from '../../detection/watch-state.ts'
-import { isCoolingDown } from '../../detection/episode.ts'
+import { isCoolingDown, newCooldown } from '../../detection/cooldown.ts'
 import { watchEdgeEvent } from '../../detection/edge-incidents.ts'
 import { isReproduced, recompute } from '../../detection/explain.ts'
 import { relationLength } from '../../detection/relation.ts'
@@ -15,6 +15,7 @@ import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
 import { createPlant } from '../../device-sim/plant.ts'
 import { randomOf } from '../../device-sim/random.ts'
+import { watchedPump } from './watched-pump.ts'
 
 const pump = deviceModel('dtmi:millwright:CentrifugalPump;1')
 const startMs = 1_700_000_000_000
@@ -123,7 +124,7 @@ describe('episodes', () => {
   })
 
   test('worse is twice as severe: a little more is the same again', () => {
-    const cooldown = { readings: 10, severity: 3, suppressed: 0 }
+    const cooldown = { ...newCooldown(), readings: 10, severity: 3 }
     const finding = { detector: 'level', expectedMin: 0, expectedMax: 1, limit: undefined } as const
     const isToldAgain = (severity: number) => !isCoolingDown(cooldown, { ...finding, severity })
     expect([3, 5, 6, 6.1].map(isToldAgain)).toEqual([false, false, false, true])
@@ -251,32 +252,18 @@ describe('a signal that falls silent', () => {
   test('is no news while the pause is a usual one', () => expect(silentAfter(100, 125)).toEqual([]))
 })
 
-/** A simulated machine that has run for an hour, and what its watch said then and since. */
-function machine(faults: Parameters<typeof createPlant>[0]['faults'], seconds: number) {
-  const [device] = createPlant({ machines: [{ deviceId: 'pump-1', kind: 'pump' }], seed: 'watch', ...(faults ? { faults } : {}) })
-  const watch = newDeviceWatch('pump-1')
-  const events: DetectedEvent[] = []
-  let seq = 0
-  for (let second = 1; second <= seconds; second++)
-    for (const [signal, value] of Object.entries(device!.read(second).values))
-      events.push(
-        ...watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs: startMs + second * 1000, value }, pump, startMs + second * 1000),
-      )
-  return { watch, events }
-}
-
 describe('the signals of a machine together', () => {
   test('a small offset inside the range of its signal does not fit the others', () => {
     // 0.1 bar, while the demand moves the pressure by half a bar.
     const fault = { deviceId: 'pump-1', kind: 'calibration-offset', signal: 'dischargePressureBar', onsetS: 6000, rampS: 1, endS: 6600 }
-    const { events } = machine([fault], 6060)
+    const { events } = watchedPump([fault], 6060)
     expect(events).toMatchObject([{ kind: 'raised', signal: 'dischargePressureBar' }])
   })
 
-  test('a healthy machine raises nothing', () => expect(machine(undefined, 7200).events).toEqual([]))
+  test('a healthy machine raises nothing', () => expect(watchedPump([], 7200).events).toEqual([]))
 
   test('are related anew when the edge tells of one that was never read here', () => {
-    const { watch, events } = machine(
+    const { watch, events } = watchedPump(
       [{ deviceId: 'pump-1', kind: 'level-shift', signal: 'flowM3PerH', onsetS: 1000, rampS: 1, endS: 1300 }],
       1010,
     )
@@ -318,7 +305,7 @@ describe('a watch', () => {
     }
     const whole = run(-1)
     expect(whole.events.map(({ kind }) => kind)).toContain('raised')
-    for (const at of [5, 22, 23, 24, 500, 1001, 1100]) expect(run(at)).toEqual(whole)
+    for (const at of [5, 22, 23, 24, 500, 1001, 1100, 1302, 1320]) expect(run(at)).toEqual(whole)
   })
 })
 
@@ -329,7 +316,7 @@ describe('explaining', () => {
     const signals = new Map<string, string>()
     for (const kind of kinds) {
       const faults = [{ deviceId: 'pump-1', kind, signal: 'vibrationMmPerS', onsetS: 4000, rampS: 60, endS: 4300 }]
-      for (const event of machine(faults, 4300).events) {
+      for (const event of watchedPump(faults, 4300).events) {
         if (event.kind === 'returned') continue
         if (event.kind === 'raised') signals.set(event.alertId, event.signal)
         const { evidence } = JSON.parse(JSON.stringify(event)) as typeof event

@@ -1,0 +1,85 @@
+/**
+ * What follows an episode. When a fault ends, a machine goes back to where it was, some signals at once and some slowly. That is
+ * a change as the fault's beginning was, but nobody has to be told of it.
+ */
+import type { DetectedEvent } from '../contract/alert.ts'
+import { beginCooldown } from './cooldown.ts'
+import { quiet } from './episode.ts'
+import type { Judgement } from './judgement.ts'
+import { forgetRecent } from './learn-series.ts'
+import { slot } from './series-state.ts'
+import { episodeSettings, settings } from './settings.ts'
+import { isEpisodeOpen } from './watch-state.ts'
+import type { DeviceWatch, SignalWatch } from './watch-state.ts'
+
+/** The level a signal had before something went wrong with its device, and the number of its reading until which that counts. */
+export type Origin = { readonly level: number; untilCount: number }
+
+/** The first episode of a device begins: what its signals are when nothing is wrong is kept. */
+export function beginIncident(watch: DeviceWatch): void {
+  for (const signal of watch.signals.values()) {
+    const { numbers } = signal.state
+    if (originOf(signal) !== undefined || numbers[slot.count] === 0) continue
+    signal.origin = { level: numbers[slot.slow]!, untilCount: Number.MAX_SAFE_INTEGER }
+  }
+  watch.together.severity = 0
+}
+
+/** The last episode of a device has ended: what moved along with it may take its time. */
+export function beginAftermath({ signals, together, configuration }: DeviceWatch): void {
+  const { cooldownReadings } = configuration
+  for (const signal of signals.values()) {
+    const { phase, origin, state, cooldown } = signal
+    if (origin) origin.untilCount = state.numbers[slot.count]! + settings.adoptReadings
+    if (phase.kind !== 'joined') continue
+    signal.phase = quiet
+    beginCooldown(cooldown, phase.severity, cooldownReadings, true)
+  }
+  if (together.severity >= 1) beginCooldown(together, together.severity, cooldownReadings, true)
+}
+
+/** `back` and `returning`: all that is unusual about a reading is a change that ends, or leads to, where the signal was before. */
+export type Course = 'away' | 'returning' | 'back'
+
+export function courseOf(signal: SignalWatch, value: number, judgement: Judgement): Course {
+  const level = originOf(signal)
+  const change = changeOf(judgement, value)
+  if (level === undefined || change === undefined) return 'away'
+  const now = value - level
+  const then = now - change
+  if (Math.abs(now) >= Math.abs(then)) return 'away'
+  if (Math.abs(now) <= episodeSettings.backShare * Math.abs(change)) return 'back'
+  return now > 0 === then > 0 ? 'returning' : 'away'
+}
+
+/** After a reading was learned: what a signal did before an episode's end, or before it was back, is nothing to compare with. */
+export function settle(watch: DeviceWatch, signal: SignalWatch, course: Course, events: readonly DetectedEvent[]): void {
+  const { origin, state } = signal
+  // What was expected at an episode's onset is not what is expected now: the machine has gone on meanwhile.
+  if (course === 'back' && signal.phase.kind === 'active') signal.phase.expected = undefined
+  const isBack = course === 'back' && !isEpisodeOpen(watch)
+  if (isBack) signal.origin = undefined
+  else if (course === 'returning' && origin)
+    origin.untilCount = Math.max(origin.untilCount, state.numbers[slot.count]! + settings.adoptReadings)
+  if (isBack || events.some(({ kind }) => kind === 'returned')) forgetRecent(state)
+}
+
+function originOf({ origin, state }: SignalWatch): number | undefined {
+  return origin && state.numbers[slot.count]! < origin.untilCount ? origin.level : undefined
+}
+
+/** How far the series has moved, of detectors that compare a reading with those just before it. */
+function changeOf({ detector, highPassed, jump, fast, slow }: Judgement, value: number): number | undefined {
+  switch (detector) {
+    case 'high-pass':
+      return highPassed
+    case 'jump':
+      return jump
+    case 'step':
+      return fast - slow
+    case 'rolling':
+      return value - slow
+    default:
+      return undefined
+  }
+}
