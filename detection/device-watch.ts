@@ -70,7 +70,7 @@ export function watchSignal(
   // Most readings are normal readings of quiet signals: they go no further.
   if (limit || judgement.severity >= episodeSettings.normalBelow || signal.phase.kind !== 'quiet') {
     const { detector, expectedMin, expectedMax, isHigh } = judgement
-    course = courseOf(signal, value, judgement)
+    if (!limit) course = courseOf(signal, value, judgement)
     const finding: Finding = { severity: course === 'away' ? judgement.severity : 0, detector, expectedMin, expectedMax, limit }
     events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged, model, before: seriesBytes(signal.state) })
   } else if (signal.cooldown.readings > 0) signal.cooldown.readings--

@@ -77,6 +77,29 @@ function visibleFaults(machines: ReturnType<typeof mixedMachines>, untilS: numbe
   return new Set(faults.filter((fault) => differing.get(fault)! >= (fault.kind === 'spike' ? 1 : visibleReadings)))
 }
 
+/** How alerts end: those that began while a fault was there, and what is told once it is gone. */
+function printEnds(faults: readonly PlannedFault[], episodes: readonly Episode[]): void {
+  const isDuring = ({ deviceId, fromS }: Episode, fault: PlannedFault) =>
+    deviceId === fault.deviceId && fromS >= fault.onsetS && fromS <= fault.endS
+  const told = faults.filter((fault) => episodes.some((episode) => isDuring(episode, fault))).length
+  const late = episodes.filter((episode) => !faults.some((fault) => isDuring(episode, fault))).length
+  const afterS = episodes
+    .flatMap((episode) => {
+      const fault = faults.find((one) => isDuring(episode, one))
+      const isCutOff = faults.some((other) => other !== fault && other.deviceId === episode.deviceId && within(other.onsetS, episode))
+      return fault && !isCutOff ? [Math.max(0, episode.toS - fault.endS)] : []
+    })
+    .sort((a, b) => a - b)
+  printRow('faults with an alert that began while they lasted', `${told} of ${faults.length}`)
+  printRow('alerts that began when none was there', `${late} of ${episodes.length}`)
+  const [half, most] = [0.5, 0.9].map((part) => afterS[Math.floor(part * afterS.length)]!.toFixed(0))
+  printRow('alerts return after the end of their fault', `half within ${half} s, nine of ten within ${most} s`)
+}
+
+function within(second: number, { fromS, toS }: Episode): boolean {
+  return second > fromS && second <= toS
+}
+
 export function measurePlant(): void {
   for (const everyS of [1, 10, 60]) {
     const healthy = episodesOf(mixedMachines(healthyMachines), healthyDays * dayS, [], everyS)
@@ -113,6 +136,7 @@ export function measurePlant(): void {
   printRow('labelled faults found', share(found, faults.length))
   printRow('of those that show', share(foundVisible, visible.size))
   printRow('alerts that belong to a fault', share(right, during.length))
+  printEnds(faults, during)
   for (const [kind, { faults: count, delaysS, missed }] of [...kinds].sort(([a], [b]) => a.localeCompare(b)))
     printRow(
       `  ${kind}`,
