@@ -18,12 +18,14 @@ describe('when a fault ends', () => {
   for (const fault of [
     { deviceId: 'pump-1', kind: 'imbalance', onsetS, rampS: 1, endS },
     { deviceId: 'pump-1', kind: 'drift', signal: 'dischargePressureBar', onsetS, rampS: 300, endS },
+    // The pressure has gone on meanwhile: what was expected of it at the onset is not what it is at the end.
+    { deviceId: 'pump-1', kind: 'unit-slip', signal: 'dischargePressureBar', onsetS, rampS: 1, endS },
   ])
     test.each(seeds)(`its alert does, and nothing more is told: ${fault.kind} of ${fault.signal ?? 'the pump'}, seed %s`, (seed) => {
       const { told } = watchedPump([fault], endS + anHourS, seed)
       expect(told.map(({ kind }) => kind)).toEqual(['raised', 'returned'])
       expect(told[1]!.second).toBeGreaterThan(endS)
-      expect(told[1]!.second).toBeLessThan(endS + 60)
+      expect(told[1]!.second).toBeLessThan(endS + 120)
     })
 
   test('what has grown warm meanwhile cools down for half an hour, and that is no news', () => {
