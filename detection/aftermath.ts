@@ -8,12 +8,16 @@ import { quiet } from './episode.ts'
 import type { Judgement } from './judgement.ts'
 import { forgetRecent } from './learn-series.ts'
 import { slot } from './series-state.ts'
+import type { SeriesState } from './series-state.ts'
 import { episodeSettings, settings } from './settings.ts'
 import { isEpisodeOpen } from './watch-state.ts'
 import type { DeviceWatch, SignalWatch } from './watch-state.ts'
 
 /** The level a signal had before something went wrong with its device, and the number of its reading until which that counts. */
 export type Origin = { readonly level: number; untilCount: number }
+
+/** What has one. */
+export type Followed = { readonly state: SeriesState; readonly origin: Origin | undefined }
 
 /** The first episode of a device begins: what its signals are when nothing is wrong is kept. */
 export function beginIncident(watch: DeviceWatch): void {
@@ -41,7 +45,7 @@ export function beginAftermath({ signals, together, configuration }: DeviceWatch
 /** `back` and `returning`: all that is unusual about a reading is a change that ends, or leads to, where the signal was before. */
 export type Course = 'away' | 'returning' | 'back'
 
-export function courseOf(signal: SignalWatch, value: number, judgement: Judgement): Course {
+export function courseOf(signal: Followed, value: number, judgement: Judgement): Course {
   const level = originOf(signal)
   const change = changeOf(judgement, value)
   if (level === undefined || change === undefined) return 'away'
@@ -64,7 +68,8 @@ export function settle(watch: DeviceWatch, signal: SignalWatch, course: Course, 
   if (isBack || events.some(({ kind }) => kind === 'returned')) forgetRecent(state)
 }
 
-function originOf({ origin, state }: SignalWatch): number | undefined {
+/** Undefined when nothing has happened, or long ago. */
+export function originOf({ origin, state }: Followed): number | undefined {
   return origin && state.numbers[slot.count]! < origin.untilCount ? origin.level : undefined
 }
 

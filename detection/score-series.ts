@@ -4,6 +4,8 @@
  * operator's page.
  */
 import type { DetectorName } from '../contract/alert.ts'
+import { courseOf, originOf } from './aftermath.ts'
+import type { Course, Origin } from './aftermath.ts'
 import { standardConfiguration } from './configuration.ts'
 import { judge } from './judge-series.ts'
 import { newJudgement } from './judgement.ts'
@@ -15,7 +17,7 @@ import type { RelationState } from './relation.ts'
 import { isLearning } from './series-knowledge.ts'
 import { newSeriesState, slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
-import { episodeSettings, relationSettings } from './settings.ts'
+import { episodeSettings, relationSettings, settings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
@@ -84,34 +86,62 @@ type Told = { severity: number; readingsLeft: number }
 
 const newTold = (): Told => ({ severity: 0, readingsLeft: 0 })
 
-type ScoredSeries = { readonly state: SeriesState; readonly judgement: Judgement; readonly told: Told }
-
-function newScoredSeries(): ScoredSeries {
-  return { state: newSeriesState(), judgement: newJudgement(), told: newTold() }
+type ScoredSeries = {
+  readonly state: SeriesState
+  readonly judgement: Judgement
+  readonly told: Told
+  origin: Origin | undefined
+  course: Course
 }
 
-function take({ state, judgement }: ScoredSeries, timeMs: number, value: number): void {
+function newScoredSeries(): ScoredSeries {
+  return { state: newSeriesState(), judgement: newJudgement(), told: newTold(), origin: undefined, course: 'away' }
+}
+
+function take(series: ScoredSeries, timeMs: number, value: number): void {
+  const { state, judgement } = series
   judge(state, timeMs, value, plainTraits, judgement)
+  const isLate = judgement.kind === 'late'
+  const level = state.numbers[slot.slow]!
+  series.course = isLate ? 'away' : courseOf(series, value, judgement)
   learn(state, timeMs, value, plainTraits, judgement)
+  if (!isLate) follow(series, level)
+}
+
+/** As in the hot path: the way back to where the series was is no news. */
+function follow(series: ScoredSeries, level: number): void {
+  const { state, course } = series
+  const severity = severityOf(series)
+  if (severity >= 1 && originOf(series) === undefined) series.origin = { level, untilCount: 0 }
+  if (series.origin && (severity >= 1 || course !== 'away')) series.origin.untilCount = state.numbers[slot.count]! + settings.adoptReadings
+}
+
+function severityOf(series: ScoredSeries): number {
+  return series.course === 'away' ? unusualOf(series) : 0
 }
 
 /** Drift and stuck say the same for as long as they last: their onset counts. */
-function severityOf({ state, judgement }: ScoredSeries): number {
+function unusualOf({ state, judgement }: ScoredSeries): number {
   return state.numbers[slot.unusualRun]! > 1 ? judgement.momentary : judgement.severity
 }
 
 function newsOf(series: ScoredSeries): number {
-  return series.judgement.kind === 'late' ? 0 : newsAfter(series.told, severityOf(series))
+  const { kind, detector, severity } = series.judgement
+  if (kind === 'late') return 0
+  return newsAfter(series.told, severityOf(series), detector === 'stuck' ? severity : unusualOf(series))
 }
 
-/** What of a severity is news; 0 when it was told. */
-function newsAfter(told: Told, now: number): number {
+/**
+ * What of a severity is news; 0 when it was told.
+ * @param unusual how unusual the reading is, news or not: what was told is not forgotten while it lasts
+ */
+function newsAfter(told: Told, now: number, unusual = now): number {
   const severity = Math.min(episodeSettings.tellMost, now)
   // Where an alert would begin, one begins, whatever was nearly one before it.
   const isNews = severity > episodeSettings.worseBy * told.severity || (severity >= 1 && told.severity < 1)
   const isQuiet = told.readingsLeft > 0 && !isNews
   // What stays as it was told is not told again.
-  if (told.readingsLeft > 0 && episodeSettings.worseBy * severity < told.severity) told.readingsLeft--
+  if (told.readingsLeft > 0 && episodeSettings.worseBy * unusual < told.severity) told.readingsLeft--
   if (isQuiet) return 0
   if (severity >= toldFrom) {
     told.severity = severity

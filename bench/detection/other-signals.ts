@@ -18,10 +18,12 @@ const plans = [
   { everyS: 3600, days: 60, machines: 4 },
 ]
 const faultReadings = 600
+/** After a fault: what is told then is told of its end. */
+const afterReadings = 30
 /** What a signal's spread is taken from. */
 const spreadReadings = 2_000
 
-type Tally = { found: number; shown: number; readonly missed: Set<string> }
+type Tally = { found: number; shown: number; ends: number; readonly missed: Set<string> }
 
 /** Alerts of a healthy signal: on its first day, and after it. */
 function alertsOf(signal: Signal, everyS: number, days: number): { first: number; later: number } {
@@ -34,13 +36,20 @@ function alertsOf(signal: Signal, everyS: number, days: number): { first: number
   return alerts
 }
 
-/** Whether a fault that begins after some days is told; undefined when it does not show, as its values are those of the healthy signal. */
-function isFound(signal: Signal, fault: Fault, everyS: number, days: number, name: string): boolean | undefined {
+/** Alerts of a signal while a fault lasts that begins after some days, and just after it; undefined when it does not show, as its values are those of the healthy signal. */
+function alertsOfFault(
+  signal: Signal,
+  fault: Fault,
+  everyS: number,
+  days: number,
+  name: string,
+): { during: number; after: number } | undefined {
   const score = scoreSeries()
   const random = randomOf(`${seed} ${name}`)
   const recent: number[] = []
+  const alerts = { during: 0, after: 0 }
   let [index, spread, last, differing] = [-1, 0, 0, 0]
-  for (let second = 0; index < faultReadings; second += everyS) {
+  for (let second = 0; index < faultReadings + afterReadings; second += everyS) {
     const healthy = signal(second)
     if (healthy === undefined) continue
     if (second >= days * dayS) index++
@@ -48,18 +57,19 @@ function isFound(signal: Signal, fault: Fault, everyS: number, days: number, nam
       spread = standardDeviation(recent)
       last = recent.at(-1)!
     }
-    const value = index < 0 ? healthy : fault(healthy, index, { spread, last, random })
+    const isFaulty = index >= 0 && index < faultReadings
+    const value = isFaulty ? fault(healthy, index, { spread, last, random }) : healthy
     if (index < 0) {
       recent.push(value)
       if (recent.length > spreadReadings) recent.shift()
     } else if (value !== healthy) differing++
-    if (score(startMs + second * 1000, value).score >= 0.5 && index >= 0) return true
+    if (score(startMs + second * 1000, value).score >= 0.5 && index >= 0) alerts[isFaulty ? 'during' : 'after']++
   }
-  return differing === 0 ? undefined : false
+  return differing === 0 ? undefined : alerts
 }
 
 export function measureOtherSignals(): void {
-  const kinds = new Map<string, Tally>(Object.keys(faults).map((kind) => [kind, { found: 0, shown: 0, missed: new Set() }]))
+  const kinds = new Map<string, Tally>(Object.keys(faults).map((kind) => [kind, { found: 0, shown: 0, ends: 0, missed: new Set() }]))
   for (const { everyS, days, machines } of plans) {
     let [first, later] = [0, 0]
     const noisy: string[] = []
@@ -73,11 +83,12 @@ export function measureOtherSignals(): void {
       later += ofShape
       if (ofShape > 0) noisy.push(`${name} ${ofShape}`)
       for (const [kind, fault] of Object.entries(faults)) {
-        const found = isFound(shape(randomOf(`${seed} ${kind} ${name} ${everyS}`), everyS), fault, everyS, days / 2, name)
+        const alerts = alertsOfFault(shape(randomOf(`${seed} ${kind} ${name} ${everyS}`), everyS), fault, everyS, days / 2, name)
         const tally = kinds.get(kind)!
-        if (found === undefined) continue
+        if (!alerts) continue
         tally.shown++
-        if (found) tally.found++
+        if (alerts.after > 0) tally.ends++
+        if (alerts.during > 0) tally.found++
         else tally.missed.add(name)
       }
     }
@@ -87,6 +98,9 @@ export function measureOtherSignals(): void {
       `${(first / signals).toFixed(2)} alerts on the first day, ${(later / signals / (days - 1)).toFixed(3)} a day after it (${noisy.join(', ')})`,
     )
   }
-  for (const [kind, { found, shown, missed }] of kinds)
-    printRow(`  ${kind}`, `${found} of ${shown} found${missed.size === 0 ? '' : `; missed in ${[...missed].join(', ')}`}`)
+  for (const [kind, { found, shown, ends, missed }] of kinds)
+    printRow(
+      `  ${kind}`,
+      `${found} of ${shown} found, the end of ${ends} told${missed.size === 0 ? '' : `; missed in ${[...missed].join(', ')}`}`,
+    )
 }

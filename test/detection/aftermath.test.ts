@@ -4,8 +4,10 @@ import { courseOf } from '../../detection/aftermath.ts'
 import { standardConfiguration } from '../../detection/configuration.ts'
 import { beginCooldown, isCoolingDown, newCooldown, suppress } from '../../detection/cooldown.ts'
 import { newJudgement } from '../../detection/judgement.ts'
+import { scoreSeries } from '../../detection/score-series.ts'
 import { settings } from '../../detection/settings.ts'
 import { addSignal, newDeviceWatch } from '../../detection/watch-state.ts'
+import { randomOf } from '../../device-sim/random.ts'
 import { watchedPump } from './watched-pump.ts'
 
 const onsetS = 20_000
@@ -119,5 +121,38 @@ describe('what moved along', () => {
   test('is told after a while when it stays, and at once when it is much worse', () => {
     expect(toldAfter(Array.from({ length: 1000 }, () => 5))).toBe(2 * cooldownReadings)
     expect(toldAfter([5, 5, 5, 11])).toBe(3)
+  })
+})
+
+describe('a series by itself', () => {
+  const faultFrom = 5_000
+  const faultTo = 5_300
+  /** The readings that are told, of noise around 50 with a fault in it. */
+  function toldOf(seed: number, fault: (usual: number, last: number) => number): number[] {
+    const random = randomOf(`aftermath ${seed}`)
+    const score = scoreSeries()
+    const told: number[] = []
+    let last = 50
+    for (let reading = 0; reading < faultTo + 15; reading++) {
+      const usual = 50 + random.normal()
+      const isFaulty = reading >= faultFrom && reading < faultTo
+      const value = isFaulty ? fault(usual, last) : usual
+      if (!isFaulty) last = value
+      if (score(reading * 10_000, value).score >= 0.5) told.push(reading)
+    }
+    return told
+  }
+
+  const faults = {
+    shift: (usual: number) => usual + 30,
+    'wrong unit': (usual: number) => 10 * usual,
+    stuck: (_: number, last: number) => last,
+  }
+  test.each(Object.entries(faults))('tells of a fault that begins, and not that it ends: %s', (_, fault) => {
+    for (let seed = 0; seed < 20; seed++) {
+      const told = toldOf(seed, fault)
+      expect(told, `seed ${seed}`).toHaveLength(1)
+      expect(told[0]! - faultFrom).toBeLessThan(60)
+    }
   })
 })
