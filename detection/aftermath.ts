@@ -16,15 +16,26 @@ import type { DeviceWatch, SignalWatch } from './watch-state.ts'
 /** The level a signal had before something went wrong with its device, and the number of its reading until which that counts. */
 export type Origin = { readonly level: number; untilCount: number }
 
-/** What has one. */
-export type Followed = { readonly state: SeriesState; readonly origin: Origin | undefined }
+/** A series that may have one. */
+export type Followed = { readonly state: SeriesState; origin: Origin | undefined }
+
+/** @param level of the series now, kept unless one from before counts still: then it only counts for longer */
+export function keepOrigin(series: Followed, level: number, untilCount = afterwards(series.state)): void {
+  const { origin } = series
+  if (origin === undefined || originOf(series) === undefined) series.origin = { level, untilCount }
+  else origin.untilCount = Math.max(origin.untilCount, untilCount)
+}
+
+/** What was before an incident counts for so many readings after it. */
+function afterwards({ numbers }: SeriesState): number {
+  return numbers[slot.count]! + settings.adoptReadings
+}
 
 /** The first episode of a device begins: what its signals are when nothing is wrong is kept. */
 export function beginIncident(watch: DeviceWatch): void {
   for (const signal of watch.signals.values()) {
     const { numbers } = signal.state
-    if (originOf(signal) !== undefined || numbers[slot.count] === 0) continue
-    signal.origin = { level: numbers[slot.slow]!, untilCount: Number.MAX_SAFE_INTEGER }
+    if (numbers[slot.count]! > 0) keepOrigin(signal, numbers[slot.slow]!, Number.MAX_SAFE_INTEGER)
   }
   watch.together.severity = 0
 }
@@ -34,7 +45,7 @@ export function beginAftermath({ signals, together, configuration }: DeviceWatch
   const { cooldownReadings } = configuration
   for (const signal of signals.values()) {
     const { phase, origin, state, cooldown } = signal
-    if (origin) origin.untilCount = state.numbers[slot.count]! + settings.adoptReadings
+    if (origin) origin.untilCount = afterwards(state)
     if (phase.kind !== 'joined') continue
     signal.phase = quiet
     beginCooldown(cooldown, phase.severity, cooldownReadings, true)
@@ -45,8 +56,9 @@ export function beginAftermath({ signals, together, configuration }: DeviceWatch
 /** `back` and `returning`: all that is unusual about a reading is a change that ends, or leads to, where the signal was before. */
 export type Course = 'away' | 'returning' | 'back'
 
-export function courseOf(signal: Followed, value: number, judgement: Judgement): Course {
-  const level = originOf(signal)
+/** @param judgement of this value */
+export function courseOf(series: Followed, value: number, judgement: Judgement): Course {
+  const level = originOf(series)
   const change = changeOf(judgement, value)
   if (level === undefined || change === undefined) return 'away'
   const now = value - level
@@ -58,18 +70,16 @@ export function courseOf(signal: Followed, value: number, judgement: Judgement):
 
 /** After a reading was learned: what a signal did before an episode's end, or before it was back, is nothing to compare with. */
 export function settle(watch: DeviceWatch, signal: SignalWatch, course: Course, events: readonly DetectedEvent[]): void {
-  const { origin, state } = signal
   // What was expected at an episode's onset is not what is expected now: the machine has gone on meanwhile.
   if (course === 'back' && signal.phase.kind === 'active') signal.phase.expected = undefined
   const isBack = course === 'back' && !isEpisodeOpen(watch)
   if (isBack) signal.origin = undefined
-  else if (course === 'returning' && origin)
-    origin.untilCount = Math.max(origin.untilCount, state.numbers[slot.count]! + settings.adoptReadings)
-  if (isBack || events.some(({ kind }) => kind === 'returned')) forgetRecent(state)
+  else if (course === 'returning') keepOrigin(signal, signal.origin!.level)
+  if (isBack || events.some(({ kind }) => kind === 'returned')) forgetRecent(signal.state)
 }
 
 /** Undefined when nothing has happened, or long ago. */
-export function originOf({ origin, state }: Followed): number | undefined {
+function originOf({ origin, state }: Followed): number | undefined {
   return origin && state.numbers[slot.count]! < origin.untilCount ? origin.level : undefined
 }
 

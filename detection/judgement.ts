@@ -32,7 +32,7 @@ export type Judgement = {
   detector: DetectorName | undefined
   /** Above what is expected, or below. */
   isHigh: boolean
-  /** A value in this range has a severity below 1 from this detector. */
+  /** A value that stays in this range has a severity below 1 from this detector. */
   expectedMin: number
   expectedMax: number
   /** Worked out for judging, used again for learning. */

@@ -183,7 +183,7 @@ function learnWindow({ numbers, window, ages }: SeriesState, value: number, { ro
   numbers[slot.windowTaken] = taken + 1
 }
 
-/** The level the series has now is normal from here on: the baselines begin again. */
+/** The level the series has now is normal from here on, also for what watches its drift. */
 export function adoptLevel({ numbers }: SeriesState): void {
   const level = numbers[slot.fast]!
   numbers[slot.driftLevel] = level

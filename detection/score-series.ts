@@ -4,7 +4,7 @@
  * operator's page.
  */
 import type { DetectorName } from '../contract/alert.ts'
-import { courseOf, originOf } from './aftermath.ts'
+import { courseOf, keepOrigin } from './aftermath.ts'
 import type { Course, Origin } from './aftermath.ts'
 import { standardConfiguration } from './configuration.ts'
 import { judge } from './judge-series.ts'
@@ -17,7 +17,7 @@ import type { RelationState } from './relation.ts'
 import { isLearning } from './series-knowledge.ts'
 import { newSeriesState, slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
-import { episodeSettings, relationSettings, settings } from './settings.ts'
+import { episodeSettings, relationSettings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
@@ -101,19 +101,11 @@ function newScoredSeries(): ScoredSeries {
 function take(series: ScoredSeries, timeMs: number, value: number): void {
   const { state, judgement } = series
   judge(state, timeMs, value, plainTraits, judgement)
-  const isLate = judgement.kind === 'late'
   const level = state.numbers[slot.slow]!
-  series.course = isLate ? 'away' : courseOf(series, value, judgement)
+  series.course = judgement.kind === 'late' ? 'away' : courseOf(series, value, judgement)
   learn(state, timeMs, value, plainTraits, judgement)
-  if (!isLate) follow(series, level)
-}
-
-/** As in the hot path: the way back to where the series was is no news. */
-function follow(series: ScoredSeries, level: number): void {
-  const { state, course } = series
-  const severity = severityOf(series)
-  if (severity >= 1 && originOf(series) === undefined) series.origin = { level, untilCount: 0 }
-  if (series.origin && (severity >= 1 || course !== 'away')) series.origin.untilCount = state.numbers[slot.count]! + settings.adoptReadings
+  // As in the hot path, the way back to where the series was is no news.
+  if (judgement.kind !== 'late' && (severityOf(series) >= 1 || series.course !== 'away')) keepOrigin(series, level)
 }
 
 function severityOf(series: ScoredSeries): number {

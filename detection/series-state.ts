@@ -30,7 +30,7 @@ export const slot = {
   driftLevel: 17,
   driftLow: 18,
   driftHigh: 19,
-  /** Readings that the rolling window has taken since it began, at first or after a long gap; the averages may have begun later. */
+  /** Readings that the rolling window has taken since it began. */
   windowTaken: 20,
   /** Readings in a row outside the rolling window, and abnormal in any way. */
   abnormalRun: 21,
@@ -48,6 +48,7 @@ export const slot = {
   modesWidth: 30,
   /** The smallest change so far: what comes in whole steps has no smaller noise. 0 before the first. */
   smallestStep: 31,
+  /** The same of the averages, which also begin again when a fault is over. */
   averaged: 32,
 } as const
 

@@ -8,7 +8,7 @@ import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomFaults } from '../../device-sim/faults/fault.ts'
 import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { createPlant, mixedMachines } from '../../device-sim/plant.ts'
-import { median, printRow } from '../measure.ts'
+import { median, percentile, printRow } from '../measure.ts'
 
 const healthyMachines = Number(process.env.HEALTHY_MACHINES ?? 24)
 const healthyDays = Number(process.env.HEALTHY_DAYS ?? 2)
@@ -86,18 +86,16 @@ function printEnds(faults: readonly PlannedFault[], episodes: readonly Episode[]
   const afterS = episodes
     .flatMap((episode) => {
       const fault = faults.find((one) => isDuring(episode, one))
-      const isCutOff = faults.some((other) => other !== fault && other.deviceId === episode.deviceId && within(other.onsetS, episode))
+      const { deviceId, fromS, toS } = episode
+      // Another fault that began before the alert was over kept it open.
+      const isCutOff = faults.some((other) => other !== fault && other.deviceId === deviceId && other.onsetS > fromS && other.onsetS <= toS)
       return fault && !isCutOff ? [Math.max(0, episode.toS - fault.endS)] : []
     })
     .sort((a, b) => a - b)
   printRow('faults with an alert that began while they lasted', `${told} of ${faults.length}`)
   printRow('alerts that began when none was there', `${late} of ${episodes.length}`)
-  const [half, most] = [0.5, 0.9].map((part) => afterS[Math.floor(part * afterS.length)]!.toFixed(0))
+  const [half, most] = [0.5, 0.9].map((share) => percentile(afterS, share).toFixed(0))
   printRow('alerts return after the end of their fault', `half within ${half} s, nine of ten within ${most} s`)
-}
-
-function within(second: number, { fromS, toS }: Episode): boolean {
-  return second > fromS && second <= toS
 }
 
 export function measurePlant(): void {

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { courseOf } from '../../detection/aftermath.ts'
+import { beginAftermath, beginIncident, courseOf } from '../../detection/aftermath.ts'
 import { standardConfiguration } from '../../detection/configuration.ts'
 import { beginCooldown, isCoolingDown, newCooldown, suppress } from '../../detection/cooldown.ts'
 import { newJudgement } from '../../detection/judgement.ts'
 import { scoreSeries } from '../../detection/score-series.ts'
+import { slot } from '../../detection/series-state.ts'
 import { settings } from '../../detection/settings.ts'
 import { addSignal, newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomOf } from '../../device-sim/random.ts'
@@ -92,6 +93,27 @@ describe('the course of a signal after an incident', () => {
         if (Math.abs(now - level) > Math.abs(before - level)) expect(seen).toBe('away')
       }),
     )
+  })
+
+  test('is known while an incident lasts, however soon after another, and for a while after it', () => {
+    const watch = newDeviceWatch('pump-1')
+    const signal = addSignal(watch, 'flowM3PerH')
+    const { numbers } = signal.state
+    const courseAt = (count: number) => {
+      numbers[slot.count] = count
+      return courseOf(signal, 51, { ...newJudgement(), detector: 'jump', jump: -30 })
+    }
+    numbers[slot.count] = 500
+    numbers[slot.slow] = 50
+    beginIncident(watch)
+    beginAftermath(watch)
+    expect(courseAt(500 + settings.adoptReadings - 1)).toBe('back')
+    numbers[slot.slow] = 80
+    beginIncident(watch)
+    expect(courseAt(90_000)).toBe('back')
+    beginAftermath(watch)
+    expect(courseAt(90_000 + settings.adoptReadings - 1)).toBe('back')
+    expect(courseAt(90_000 + settings.adoptReadings)).toBe('away')
   })
 
   test('is not known of one that nothing happened to', () => {
