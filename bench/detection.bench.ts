@@ -4,12 +4,14 @@ import type * as Cost from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
 import { measureOtherSignals } from './detection/other-signals.ts'
 import { measurePlant } from './detection/plant.ts'
+import { measureWear } from './detection/wear.ts'
 import { printHeader } from './measure.ts'
 
-const parts = (process.env.PARTS ?? 'cost,nab,other,plant').split(',')
+const parts = (process.env.PARTS ?? 'cost,nab,other,plant,wear').split(',')
 
 printHeader('Detection')
 if (parts.includes('cost')) (await asDeployed<typeof Cost>('./detection/cost.ts')).measureCost()
 if (parts.includes('nab')) await measureNab()
 if (parts.includes('other')) measureOtherSignals()
 if (parts.includes('plant')) measurePlant()
+if (parts.includes('wear')) measureWear()

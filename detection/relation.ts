@@ -12,8 +12,8 @@ import { whole } from './series-state.ts'
 import { relationSettings as settings } from './settings.ts'
 
 /** Numbers before the signals' own. */
-const head = { signals: 0, count: 1, unusualRun: 2, renewed: 3, momentMs: 4, learning: 5 } as const
-const headLength = 6
+const head = { signals: 0, count: 1, unusualRun: 2, renewed: 3, momentMs: 4, firstMs: 5, learnForMs: 6, inBlock: 7 } as const
+const headLength = 8
 /** Of each signal. */
 const own = { mean: 0, value: 1, smooth: 2, resolution: 3, past: 4 } as const
 /** The two largest blocks and the open one, as sizes: of one reading, then smoothed. */
@@ -59,7 +59,7 @@ export type RelationState = Float64Array
 export function newRelation(resolutions: readonly number[], hasModes: boolean): RelationState {
   const state = new Float64Array(relationLength(resolutions.length))
   state[head.signals] = resolutions.length
-  state[head.learning] = hasModes ? settings.modesReadings : settings.learningReadings
+  state[head.learnForMs] = hasModes ? settings.modesMs : 0
   for (const [index, resolution] of resolutions.entries()) state[ownOf(index) + own.resolution] = resolution
   return state
 }
@@ -105,13 +105,15 @@ export function judgeMoment(state: RelationState, judgement: MomentJudgement, co
   const count = state[head.count]! + 1
   if (count <= settings.scaleReadings) return
   multiply(state, judgement)
-  scoreSignals(state, judgement, Math.min(count, settings.memoryReadings))
-  if (count > state[head.learning]!) findWorst(state, judgement, count, configuration)
+  scoreSignals(state, judgement, Math.min(count, memoryOf(state)))
+  const isLearning = count <= settings.learningReadings || state[head.momentMs]! - state[head.firstMs]! < state[head.learnForMs]!
+  if (!isLearning) findWorst(state, judgement, count, configuration)
 }
 
 /** @param isSuspicious another detector finds something wrong at this moment: it must not be learned, unless it stays */
 export function learnMoment(state: RelationState, judgement: MomentJudgement, isSuspicious: boolean): void {
   const count = ++state[head.count]!
+  if (count === 1) state[head.firstMs] = state[head.momentMs]!
   if (count <= settings.scaleReadings) return beginScale(state, count)
   for (let i = 0; i < signalsOf(state); i++) state[ownOf(i) + own.smooth] = judgement.smooths[i]!
   if (judgement.severity < 1 && !isSuspicious) state[head.unusualRun] = 0
@@ -119,6 +121,16 @@ export function learnMoment(state: RelationState, judgement: MomentJudgement, is
   else if (state[head.unusualRun] === settings.adoptReadings) adoptScores(state, judgement)
   rememberScores(state, judgement, count)
   learnCovariance(state, judgement, count)
+}
+
+/** Moments that what was seen counts for: what has become of a machine within them is compared with what it was. */
+function memoryOf(state: RelationState): number {
+  return Math.max(settings.memoryReadings, settings.memoryMs / intervalOf(state))
+}
+
+/** Usual time between moments. */
+function intervalOf(state: RelationState): number {
+  return (state[head.momentMs]! - state[head.firstMs]!) / state[head.count]!
 }
 
 /** Mean and variance of the first moments; the inverse covariance begins as their diagonal. */
@@ -179,7 +191,7 @@ function findWorst(
 ): void {
   const { products, scores, smooths } = judgement
   const signals = signalsOf(state)
-  const maturity = 1 + settings.maturityReadings / count
+  const maturity = 1 + Math.max(settings.maturityReadings, settings.maturityMs / intervalOf(state)) / count
   for (let i = 0; i < signals; i++) {
     const at = ownOf(i)
     const single = Math.abs(scores[i]!) / (Math.max(relationScore, settings.past * secondOf(state, at + own.past)) * maturity)
@@ -206,12 +218,18 @@ function secondOf(state: RelationState, at: number): number {
 /** Sizes of the scores join the past block by block, as in `past.ts`: the second largest of all blocks counts. */
 function rememberScores(state: RelationState, { scores, smooths }: MomentJudgement, count: number): void {
   const signals = signalsOf(state)
-  const isBlockEnd = count % settings.blockReadings === 0
+  const isBlockEnd = ++state[head.inBlock]! >= blockReadings(state, count)
+  if (isBlockEnd) state[head.inBlock] = 0
   for (let i = 0; i < signals; i++) {
     const at = ownOf(i)
     rememberSize(state, at + own.past, Math.abs(scores[i]!), isBlockEnd)
     rememberSize(state, at + own.past + pastLength, Math.abs(smooths[i]!), isBlockEnd)
   }
+}
+
+/** A day, so that wear which grows from day to day is compared with what was before it; less while little is known at all. */
+function blockReadings(state: RelationState, count: number): number {
+  return Math.max(settings.blockReadings, Math.min(settings.blockMs / intervalOf(state), settings.blockAgeShare * count))
 }
 
 /** What has lasted is the new normal: it is part of the past at once, whatever the blocks say. */
@@ -239,7 +257,7 @@ function rememberSize(state: RelationState, at: number, size: number, isBlockEnd
 
 function learnCovariance(state: RelationState, { deviations, products, distance }: MomentJudgement, count: number): void {
   const signals = signalsOf(state)
-  const weight = 1 / Math.min(count, settings.memoryReadings)
+  const weight = 1 / Math.min(count, memoryOf(state))
   for (let i = 0; i < signals; i++) state[ownOf(i) + own.mean]! += weight * deviations[i]!
   addOuter(state, products, weight / (1 - weight + weight * distance), 1 - weight)
   // A little noise for each signal in turn: without it a signal that never moves would be expected never to.
@@ -250,13 +268,16 @@ function learnCovariance(state: RelationState, { deviations, products, distance 
   addOuter(state, products, noise / (1 + noise * state[row + i]!), 1)
 }
 
-/** Ω := (Ω − factor · p pᵀ) / scale. */
+/**
+ * Ω := (Ω − factor · p pᵀ) / scale. Half of it is worked out and the rest mirrored: what rounding leaves between the two halves
+ * would grow with every division, and be all there is after some thirty memories (Verhaegen, 1989).
+ */
 function addOuter(state: RelationState, products: Float64Array, factor: number, scale: number): void {
   const signals = signalsOf(state)
   const matrix = ownOf(signals)
   for (let i = 0; i < signals; i++) {
     const row = matrix + i * signals
     const scaled = factor * products[i]!
-    for (let j = 0; j < signals; j++) state[row + j] = (state[row + j]! - scaled * products[j]!) / scale
+    for (let j = 0; j <= i; j++) state[row + j] = state[matrix + j * signals + i] = (state[row + j]! - scaled * products[j]!) / scale
   }
 }

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 10
+export const detectorVersion = 11
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -92,22 +92,27 @@ export const settings = {
 
 export const relationSettings = {
   signalsMax: 10,
-  /** Moments before the covariance is begun, and before it judges. */
+  /** Moments before the covariance is begun, and before it judges; of a machine with modes it takes a day, too. */
   scaleReadings: 60,
   learningReadings: 900,
-  /** The same of a machine with modes: a day at one a second. */
-  modesReadings: 86_400,
-  /** Moments that the covariance remembers. */
+  modesMs: dayMs,
+  /** Moments that the covariance remembers: at least, and in so much time. */
   memoryReadings: 20_000,
+  memoryMs: 14 * dayMs,
   smoothWeight: 0.1,
   /** Times the signal's own past of its conditional standard deviations. */
   past: 1.5,
-  maturityReadings: 3_600,
+  /** The thresholds are doubled after so many moments, and this time. */
+  maturityReadings: 400,
+  maturityMs: 3 * hourMs,
   /** How much an unusual state of the other signals widens what is expected of one. */
   leverage: 100,
   /** A floor of noise, in resolutions. */
   floor: 0.3,
-  blockReadings: 900,
+  /** Moments until the past takes over what was seen: at least, in so much time, and while it is young of all moments so far. */
+  blockReadings: 100,
+  blockMs: dayMs,
+  blockAgeShare: 1 / 24,
   /** Unusual moments until they are learned all the same. */
   adoptReadings: 1_800,
 } as const

@@ -3,12 +3,12 @@
  * day before their first fault. The simulator was written by the authors of the detectors: read it as a regression test.
  */
 import { deviceModel } from '../../contract/device-model.ts'
-import { watchReading, watchSilence } from '../../detection/device-watch.ts'
-import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomFaults } from '../../device-sim/faults/fault.ts'
 import type { PlannedFault } from '../../device-sim/faults/fault.ts'
 import { createPlant, mixedMachines } from '../../device-sim/plant.ts'
 import { median, percentile, printRow } from '../measure.ts'
+import { episodesOf } from './episodes.ts'
+import type { Episode } from './episodes.ts'
 
 const healthyMachines = Number(process.env.HEALTHY_MACHINES ?? 24)
 const healthyDays = Number(process.env.HEALTHY_DAYS ?? 2)
@@ -17,42 +17,10 @@ const faultyHours = 6
 const faultsPerDay = 24
 const seed = process.env.SEED ?? 'scoreboard'
 const dayS = 86_400
-const startMs = 1_700_000_000_000
 /** A machine that was disturbed takes a while to be as it was. */
 const recoveryS = 900
 /** Readings that must differ by more than their signal's deadband for a fault to show at all. */
 const visibleReadings = 30
-
-type Episode = { readonly deviceId: string; readonly signal: string; readonly detector: string; readonly fromS: number; toS: number }
-
-/** Every episode of a plant judged reading by reading. */
-function episodesOf(machines: ReturnType<typeof mixedMachines>, untilS: number, faults: readonly PlannedFault[], everyS = 1): Episode[] {
-  const episodes: Episode[] = []
-  for (const machine of createPlant({ machines, seed, faults })) {
-    const { deviceId } = machine
-    const watch = newDeviceWatch(deviceId)
-    const model = deviceModel(machine.modelId)
-    const open = new Map<string, Episode>()
-    let seq = 0
-    for (let second = everyS; second <= untilS; second += everyS) {
-      const timeMs = startMs + second * 1000
-      const note = (events: ReturnType<typeof watchReading>) => {
-        for (const event of events) {
-          if (event.kind === 'raised') {
-            const episode = { deviceId, signal: event.signal, detector: event.evidence.detector, fromS: second, toS: untilS }
-            open.set(event.alertId, episode)
-            episodes.push(episode)
-          } else if (event.kind === 'returned') open.get(event.alertId)!.toS = second
-        }
-      }
-      const { values } = machine.read(second)
-      for (const signal in values)
-        note(watchReading(watch, { signal, bootId: 'b', seq: ++seq, timeMs, value: values[signal]! }, model, timeMs))
-      if (seq > 0) note(watchSilence(watch, timeMs, model, timeMs))
-    }
-  }
-  return episodes
-}
 
 /**
  * Faults that show: what the machine says differs from what it would have said without faults. A pump that is stuck while it
@@ -100,7 +68,7 @@ function printEnds(faults: readonly PlannedFault[], episodes: readonly Episode[]
 
 export function measurePlant(): void {
   for (const everyS of [1, 10, 60]) {
-    const healthy = episodesOf(mixedMachines(healthyMachines), healthyDays * dayS, [], everyS)
+    const healthy = episodesOf({ machines: mixedMachines(healthyMachines), seed, untilS: healthyDays * dayS, everyS })
     const days = healthyMachines * healthyDays
     printRow(`false alerts, read every ${everyS} s`, `${(healthy.length / days).toFixed(3)} a machine-day (${healthy.length} in ${days})`)
     if (process.env.VERBOSE)
@@ -112,7 +80,7 @@ export function measurePlant(): void {
   const faults = randomFaults(createPlant({ machines, seed }), { perDay: faultsPerDay, untilS, seed }).filter(
     ({ onsetS }) => onsetS >= dayS,
   )
-  const episodes = episodesOf(machines, untilS, faults)
+  const episodes = episodesOf({ machines, seed, untilS, faults })
   const isOf = (episode: Episode, fault: PlannedFault, graceS: number) =>
     episode.deviceId === fault.deviceId && episode.fromS <= fault.endS + graceS && episode.toS >= fault.onsetS
   const visible = visibleFaults(machines, untilS, faults)

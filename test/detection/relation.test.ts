@@ -7,14 +7,14 @@ import { randomOf } from '../../device-sim/random.ts'
 const noise = 0.05
 
 /** Three signals that follow one load, and a fourth that follows nothing. */
-function related({ hasModes = false } = {}) {
+function related({ hasModes = false, everyMs = 1000 } = {}) {
   const random = randomOf('relation')
   const state = newRelation([0.01, 0.01, 0.01, 0.01], hasModes)
   const judgement = newMomentJudgement()
   let second = 0
   const moment = (offsets: readonly number[] = [0, 0, 0, 0], load = Math.sin(++second / 500) + 0.3 * Math.sin(second / 91)) => {
     const values = [10 + 4 * load, 50 - 9 * load, 3 + load, 7].map((value, index) => value + noise * random.normal() + offsets[index]!)
-    for (const [index, value] of values.entries()) renew(state, index, value, second * 1000, 100)
+    for (const [index, value] of values.entries()) renew(state, index, value, second * everyMs, 100)
     judgeMoment(state, judgement, standardConfiguration)
     const { worst, severity, expectedMin, expectedMax } = judgement
     learnMoment(state, judgement, false)
@@ -23,12 +23,19 @@ function related({ hasModes = false } = {}) {
   return { state, moment, many: (count: number, offsets?: readonly number[]) => Array.from({ length: count }, () => moment(offsets)) }
 }
 
-const warmUp = relationSettings.maturityReadings * 2
+const warmUp = (2 * relationSettings.maturityMs) / 1000
 
 describe('the relation of signals', () => {
   test('is quiet while they move together, however far', () => {
     const { many } = related()
     expect(many(20_000).filter(({ severity }) => severity >= 1)).toEqual([])
+  })
+
+  test('is known as well after forty memories as after one', () => {
+    const { moment, many } = related({ everyMs: 3_600_000 })
+    for (let index = 0; index < 40 * relationSettings.memoryReadings; index++) moment()
+    expect(many(20_000).filter(({ severity }) => severity >= 1)).toEqual([])
+    expect(many(60, [1.5, 0, 0, 0]).find(({ severity }) => severity >= 1)).toMatchObject({ worst: 0 })
   })
 
   test('names the one that does not follow, and what the others let expect', () => {
@@ -63,10 +70,15 @@ describe('the relation of signals', () => {
     expect(severityAt(undefined)).toBeGreaterThan(3 * severityAt(40))
   })
 
-  test('says nothing of a machine with modes before it has gone through them', () => {
-    const { many } = related({ hasModes: true })
-    many(warmUp)
-    expect(many(300, [0, 0, 0, 80]).filter(({ severity }) => severity >= 1)).toEqual([])
+  test.each([1, 10, 60])('says nothing of a machine with modes before it has gone through them for a day, read every %s s', (everyS) => {
+    const unusualAfter = (moments: number) => {
+      const { many } = related({ hasModes: true, everyMs: 1000 * everyS })
+      many(moments)
+      return many(90, [0, 0, 0, 80]).filter(({ severity }) => severity >= 1)
+    }
+    const aDay = 86_400 / everyS
+    expect(unusualAfter(aDay - 100)).toEqual([])
+    expect(unusualAfter(aDay + 1)[0]).toMatchObject({ worst: 3 })
   })
 
   test('takes what stays for normal', () => {

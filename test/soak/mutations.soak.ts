@@ -82,6 +82,27 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/relation.test.ts',
   },
   {
+    what: 'rounding makes the two halves of the covariance differ',
+    file: 'detection/relation.ts',
+    from: 'for (let j = 0; j <= i; j++) state[row + j] = state[matrix + j * signals + i] = (',
+    to: 'for (let j = 0; j < signals; j++) state[row + j] = (',
+    tests: 'test/detection/relation.test.ts',
+  },
+  {
+    what: 'how signals move together is forgotten within hours',
+    file: 'detection/settings.ts',
+    from: 'memoryMs: 14 * dayMs',
+    to: 'memoryMs: 0',
+    tests: 'test/detection/wear.test.ts',
+  },
+  {
+    what: 'what signals say together joins the past within minutes',
+    file: 'detection/settings.ts',
+    from: 'blockMs: dayMs',
+    to: 'blockMs: 0',
+    tests: 'test/detection/wear.test.ts',
+  },
+  {
     what: 'what is seen joins the past at once',
     file: 'detection/settings.ts',
     from: 'blockMs: 900_000',
