@@ -6,7 +6,8 @@ import type { DetectedEvent } from '../contract/alert.ts'
 import { beginCooldown } from './cooldown.ts'
 import { quiet } from './episode.ts'
 import type { Judgement } from './judgement.ts'
-import { forgetRecent } from './learn-series.ts'
+import { forgetDrift, forgetRecent } from './learn-series.ts'
+import { keepKnown, limitKnown } from './recovery.ts'
 import { slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { episodeSettings, settings } from './settings.ts'
@@ -17,7 +18,7 @@ import type { DeviceWatch, SignalWatch } from './watch-state.ts'
 export type Origin = { readonly level: number; untilCount: number }
 
 /** A series that may have one. */
-export type Followed = { readonly state: SeriesState; origin: Origin | undefined }
+export type Followed = { readonly state: SeriesState; origin: Origin | undefined; readonly known?: unknown }
 
 /** @param level of the series now, kept unless one from before counts still: then it only counts for longer */
 export function keepOrigin(series: Followed, level: number, untilCount = afterwards(series.state)): void {
@@ -38,10 +39,12 @@ export function beginIncident(watch: DeviceWatch): void {
     if (numbers[slot.count]! > 0) keepOrigin(signal, numbers[slot.slow]!, Number.MAX_SAFE_INTEGER)
   }
   watch.together.severity = 0
+  keepKnown(watch)
 }
 
 /** The last episode of a device has ended: what moved along with it may take its time. */
-export function beginAftermath({ signals, together, configuration }: DeviceWatch): void {
+export function beginAftermath(watch: DeviceWatch): void {
+  const { signals, together, configuration } = watch
   const { cooldownReadings } = configuration
   for (const signal of signals.values()) {
     const { phase, origin, state, cooldown } = signal
@@ -51,6 +54,7 @@ export function beginAftermath({ signals, together, configuration }: DeviceWatch
     beginCooldown(cooldown, phase.severity, cooldownReadings, true)
   }
   if (together.severity >= 1) beginCooldown(together, together.severity, cooldownReadings, true)
+  limitKnown(watch)
 }
 
 /** `back` and `returning`: all that is unusual about a reading is a change that ends, or leads to, where the signal was before. */
@@ -75,12 +79,14 @@ export function settle(watch: DeviceWatch, signal: SignalWatch, course: Course, 
   const isBack = course === 'back' && !isEpisodeOpen(watch)
   if (isBack) signal.origin = undefined
   else if (course === 'returning') keepOrigin(signal, signal.origin!.level)
-  if (isBack || events.some(({ kind }) => kind === 'returned')) forgetRecent(signal.state)
+  const returned = events.find((event) => event.kind === 'returned')
+  if (isBack || returned) forgetRecent(signal.state)
+  if (isBack || returned?.why === 'normal-again') forgetDrift(signal.state)
 }
 
 /** Undefined when nothing has happened, or long ago. */
-function originOf({ origin, state }: Followed): number | undefined {
-  return origin && state.numbers[slot.count]! < origin.untilCount ? origin.level : undefined
+function originOf({ origin, known, state }: Followed): number | undefined {
+  return origin && (known !== undefined || state.numbers[slot.count]! < origin.untilCount) ? origin.level : undefined
 }
 
 /** How far the series has moved, of detectors that compare a reading with those just before it. */

@@ -11,6 +11,7 @@ import { newJudgement } from './judgement.ts'
 import type { SeriesTraits } from './judgement.ts'
 import { learn } from './learn-series.ts'
 import { rememberRecent } from './recent.ts'
+import { recover, recoverTogether } from './recovery.ts'
 import { judgeMoment, learnMoment, newMomentJudgement, newRelation, relationBytes, renew } from './relation.ts'
 import type { RelationState } from './relation.ts'
 import { isLearning, silentForMs } from './series-knowledge.ts'
@@ -76,6 +77,7 @@ export function watchSignal(
   } else if (signal.cooldown.readings > 0) signal.cooldown.readings--
   learn(signal.state, timeMs, value, traits, judgement)
   if (events !== nothing || course !== 'away') settle(watch, signal, course, events)
+  recover(watch, signal, timeMs, value, judgement)
   if (watch.isThinned || isJudged) return events
   const together = watchMoment(watch, signal, timeMs, model, nowMs)
   return together.length === 0 ? events : [...events, ...together]
@@ -99,6 +101,7 @@ function watchMoment(
   if (moment.severity >= 1) events = onUnusualMoment(watch, relation, timeMs, model, nowMs)
   else if (together.readings > 0) together.readings--
   learnMoment(relation, moment, isAnythingOpen(watch))
+  recoverTogether(watch, relation, timeMs, moment)
   return events
 }
 

@@ -88,6 +88,12 @@ export function forgetRecent({ numbers }: SeriesState): void {
   if (numbers[slot.abnormalRun]! > 0) numbers[slot.windowTaken] = 0
 }
 
+/** A fault is over that the average of a day still holds: it is no drift of what is left. */
+export function forgetDrift({ numbers }: SeriesState): void {
+  const [low, high] = [numbers[slot.driftLow]!, numbers[slot.driftHigh]!]
+  if (high >= low) numbers[slot.driftLevel] = Math.min(high, Math.max(low, numbers[slot.driftLevel]!))
+}
+
 function learnStep(numbers: Float64Array, { jump }: Judgement): void {
   const step = Math.abs(jump)
   const smallest = numbers[slot.smallestStep]!

@@ -215,6 +215,31 @@ function secondOf(state: RelationState, at: number): number {
   return state[at + 1]!
 }
 
+/** Whether nothing about the moment would have been worth telling by what was known then. */
+export function isOrdinaryMoment(
+  known: RelationState,
+  { scores, smooths }: MomentJudgement,
+  { relationScore, relationSmoothScore }: DetectionConfiguration,
+): boolean {
+  for (let i = 0; i < signalsOf(known); i++) {
+    const at = ownOf(i) + own.past
+    if (Math.abs(scores[i]!) >= Math.max(relationScore, settings.past * secondOf(known, at))) return false
+    if (Math.abs(smooths[i]!) >= Math.max(relationSmoothScore, settings.past * secondOf(known, at + pastLength))) return false
+  }
+  return true
+}
+
+/** What was known then of how the signals move together is known again; values and times are those of now. */
+export function restoreRelation(state: RelationState, known: RelationState): void {
+  const signals = signalsOf(state)
+  for (let i = 0; i < signals; i++) {
+    const at = ownOf(i)
+    state[at + own.mean] = known[at + own.mean]!
+    for (let j = own.past; j < ownLength; j++) state[at + j] = known[at + j]!
+  }
+  state.set(known.subarray(ownOf(signals)), ownOf(signals))
+}
+
 /** Sizes of the scores join the past block by block, as in `past.ts`: the second largest of all blocks counts. */
 function rememberScores(state: RelationState, { scores, smooths }: MomentJudgement, count: number): void {
   const signals = signalsOf(state)

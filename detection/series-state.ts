@@ -112,6 +112,10 @@ export function seriesBytes({ numbers }: SeriesState): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, seriesStateBytes)
 }
 
+export function copyOfSeries(state: SeriesState): SeriesState {
+  return seriesStateFrom(seriesBytes(state))
+}
+
 /** @throws RangeError when the bytes are not those of a state */
 export function seriesStateFrom(bytes: Uint8Array): SeriesState {
   if (bytes.length !== seriesStateBytes)

@@ -56,6 +56,8 @@ export const settings = {
   rollingPower: 6,
   /** Abnormal readings, and time, until a level is adopted as normal. */
   adoptReadings: 1_800,
+  /** What lies less than this part of a range outside what was known before an incident is ordinary by it. */
+  ordinaryRanges: 0.5,
   /** Equal readings until a series is stuck: at least, and times its own longest run. */
   stuckReadings: 30,
   stuckRuns: 4,

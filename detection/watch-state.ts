@@ -9,6 +9,7 @@ import { quiet } from './episode.ts'
 import type { Phase } from './episode.ts'
 import type { SeriesTraits } from './judgement.ts'
 import { newRecent } from './recent.ts'
+import type { Known } from './recovery.ts'
 import type { RelationState } from './relation.ts'
 import { isLearning } from './series-knowledge.ts'
 import { newSeriesState } from './series-state.ts'
@@ -23,6 +24,8 @@ export type SignalWatch = {
   phase: Phase
   readonly cooldown: Cooldown
   origin: Origin | undefined
+  /** What was known before an incident that the signal has not come back from. */
+  known: Known<SeriesState> | undefined
   /** The last reading's place in its device's account. */
   bootId: string
   seq: number
@@ -39,6 +42,7 @@ export type DeviceWatch = {
   readonly signals: Map<string, SignalWatch>
   /** Of all signals together, in the order of `signals`; undefined until each of them has been learned. */
   relation: RelationState | undefined
+  knownTogether: Known<RelationState> | undefined
   /** Of what the signals say together. */
   readonly together: Cooldown
   /** The last alerts of the edge that have ended here: told of again, they do not begin again. */
@@ -58,6 +62,7 @@ export function newDeviceWatch(
     modelId: '',
     signals: new Map(),
     relation: undefined,
+    knownTogether: undefined,
     together: newCooldown(),
     endedEdgeAlerts: [],
   }
@@ -73,20 +78,25 @@ export function addSignal(watch: DeviceWatch, signal: string): SignalWatch {
     phase: quiet,
     cooldown: newCooldown(),
     origin: undefined,
+    known: undefined,
     bootId: '',
     seq: 0,
     traits: undefined,
   }
   watch.signals.set(signal, added)
-  watch.relation = undefined
+  forgetRelation(watch)
   return added
+}
+
+function forgetRelation(watch: DeviceWatch): void {
+  watch.relation = watch.knownTogether = undefined
 }
 
 export function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | undefined): SignalWatch {
   const modelId = model?.interface['@id'] ?? ''
   if (watch.modelId !== modelId) {
     watch.modelId = modelId
-    watch.relation = undefined
+    forgetRelation(watch)
     for (const signal of watch.signals.values()) signal.traits = undefined
   }
   const signal = watch.signals.get(name) ?? addSignal(watch, name)

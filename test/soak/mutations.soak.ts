@@ -103,6 +103,20 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/wear.test.ts',
   },
   {
+    what: 'what was known before an incident is not known again',
+    file: 'detection/recovery.ts',
+    from: '  past.set(before.past)',
+    to: '',
+    tests: 'test/detection/recovery.test.ts',
+  },
+  {
+    what: 'what signals say together is not known again',
+    file: 'detection/recovery.ts',
+    from: "if (isOver === 'back') restoreRelation(relation, knownTogether.state)",
+    to: '',
+    tests: 'test/detection/recovery.test.ts',
+  },
+  {
     what: 'what is seen joins the past at once',
     file: 'detection/settings.ts',
     from: 'blockMs: 900_000',
