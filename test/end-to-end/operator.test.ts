@@ -695,7 +695,7 @@ describe('ten thousand open alerts', () => {
     })
     for (const transaction of intoTransactions(rows.map((row) => [...row]))) await tables.alerts.submitTransaction(transaction)
     const { page, problems, close } = await openPage(browser, product, '/alerts')
-    await page.getByText(/Alerts: 10,\d\d\d/).waitFor({ timeout: 30_000 })
+    await page.getByText(/Alerts: 10,\d\d\d/).waitFor({ timeout: 90_000 })
     expect(await page.locator('.alert').count()).toBeLessThan(60)
     const frameMs = await page.locator('.virtual').evaluate(
       (list) =>
@@ -721,5 +721,5 @@ describe('ten thousand open alerts', () => {
     await page.screenshot({ path: join(root, 'test', 'output', 'alerts-found.png') })
     expect(problems).toEqual([])
     await close()
-  }, 120_000)
+  }, 240_000)
 })
