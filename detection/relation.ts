@@ -183,26 +183,17 @@ function scoreSignals(state: RelationState, { products, scores, smooths, distanc
   }
 }
 
-function findWorst(
-  state: RelationState,
-  judgement: MomentJudgement,
-  count: number,
-  { relationScore, relationSmoothScore }: DetectionConfiguration,
-): void {
-  const { products, scores, smooths } = judgement
+function findWorst(state: RelationState, judgement: MomentJudgement, count: number, configuration: DetectionConfiguration): void {
+  const { products } = judgement
   const signals = signalsOf(state)
   const maturity = 1 + Math.max(settings.maturityReadings, settings.maturityMs / intervalOf(state)) / count
   for (let i = 0; i < signals; i++) {
-    const at = ownOf(i)
-    const single = Math.abs(scores[i]!) / (Math.max(relationScore, settings.past * secondOf(state, at + own.past)) * maturity)
-    const smooth =
-      Math.abs(smooths[i]!) / (Math.max(relationSmoothScore, settings.past * secondOf(state, at + own.past + pastLength)) * maturity)
-    const severity = Math.max(single, smooth)
+    const severity = unusualness(state, i, judgement, configuration) / maturity
     if (severity <= judgement.severity) continue
     judgement.severity = severity
     judgement.worst = i
     judgement.isHigh = products[i]! > 0
-    const value = state[at + own.value]!
+    const value = state[ownOf(i) + own.value]!
     const weight = state[ownOf(signals) + i * signals + i]!
     const expected = value - products[i]! / weight
     const room = Math.abs(value - expected) / Math.max(severity, 1e-9)
@@ -211,21 +202,26 @@ function findWorst(
   }
 }
 
+/** Of one signal, single or smoothed, against its past; 1 is where an alert begins once the past is mature. */
+function unusualness(
+  state: RelationState,
+  index: number,
+  { scores, smooths }: MomentJudgement,
+  { relationScore, relationSmoothScore }: DetectionConfiguration,
+): number {
+  const at = ownOf(index) + own.past
+  const single = Math.abs(scores[index]!) / Math.max(relationScore, settings.past * secondOf(state, at))
+  const smooth = Math.abs(smooths[index]!) / Math.max(relationSmoothScore, settings.past * secondOf(state, at + pastLength))
+  return Math.max(single, smooth)
+}
+
 function secondOf(state: RelationState, at: number): number {
   return state[at + 1]!
 }
 
 /** Whether nothing about the moment would have been worth telling by what was known then. */
-export function isOrdinaryMoment(
-  known: RelationState,
-  { scores, smooths }: MomentJudgement,
-  { relationScore, relationSmoothScore }: DetectionConfiguration,
-): boolean {
-  for (let i = 0; i < signalsOf(known); i++) {
-    const at = ownOf(i) + own.past
-    if (Math.abs(scores[i]!) >= Math.max(relationScore, settings.past * secondOf(known, at))) return false
-    if (Math.abs(smooths[i]!) >= Math.max(relationSmoothScore, settings.past * secondOf(known, at + pastLength))) return false
-  }
+export function isOrdinaryMoment(known: RelationState, judgement: MomentJudgement, configuration: DetectionConfiguration): boolean {
+  for (let i = 0; i < signalsOf(known); i++) if (unusualness(known, i, judgement, configuration) >= 1) return false
   return true
 }
 
