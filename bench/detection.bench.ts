@@ -2,6 +2,7 @@
 import { asDeployed } from './as-deployed.ts'
 import type * as Cost from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
+import { measureCreep, measureRecurrence } from './detection/other-faults.ts'
 import { measureOtherSignals } from './detection/other-signals.ts'
 import { measurePlant } from './detection/plant.ts'
 import { measureWear } from './detection/wear.ts'
@@ -12,6 +13,10 @@ const parts = (process.env.PARTS ?? 'cost,nab,other,plant,wear').split(',')
 printHeader('Detection')
 if (parts.includes('cost')) (await asDeployed<typeof Cost>('./detection/cost.ts')).measureCost()
 if (parts.includes('nab')) await measureNab()
-if (parts.includes('other')) measureOtherSignals()
+if (parts.includes('other')) {
+  measureOtherSignals()
+  measureRecurrence()
+  measureCreep()
+}
 if (parts.includes('plant')) measurePlant()
 if (parts.includes('wear')) measureWear()

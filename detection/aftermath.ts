@@ -7,7 +7,7 @@ import { beginCooldown } from './cooldown.ts'
 import { quiet } from './episode.ts'
 import type { Judgement } from './judgement.ts'
 import { forgetDrift, forgetRecent } from './learn-series.ts'
-import { keepKnown, limitKnown } from './recovery.ts'
+import { isCompared, keepKnown, keepKnownTogether } from './recovery.ts'
 import { slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { episodeSettings, settings } from './settings.ts'
@@ -33,13 +33,15 @@ function afterwards({ numbers }: SeriesState): number {
 }
 
 /** The first episode of a device begins: what its signals are when nothing is wrong is kept. */
-export function beginIncident(watch: DeviceWatch): void {
-  for (const signal of watch.signals.values()) {
+export function beginIncident(watch: DeviceWatch, timeMs: number): void {
+  const { signals, together } = watch
+  for (const signal of signals.values()) {
     const { numbers } = signal.state
     if (numbers[slot.count]! > 0) keepOrigin(signal, numbers[slot.slow]!, Number.MAX_SAFE_INTEGER)
+    keepKnown(signal, timeMs)
   }
-  watch.together.severity = 0
-  keepKnown(watch)
+  together.cooldown.severity = 0
+  if (isCompared(together)) keepKnownTogether(together, timeMs)
 }
 
 /** The last episode of a device has ended: what moved along with it may take its time. */
@@ -53,8 +55,7 @@ export function beginAftermath(watch: DeviceWatch): void {
     signal.phase = quiet
     beginCooldown(cooldown, phase.severity, cooldownReadings, true)
   }
-  if (together.severity >= 1) beginCooldown(together, together.severity, cooldownReadings, true)
-  limitKnown(watch)
+  if (together.cooldown.severity >= 1) beginCooldown(together.cooldown, together.cooldown.severity, cooldownReadings, true)
 }
 
 /** `back` and `returning`: all that is unusual about a reading is a change that ends, or leads to, where the signal was before. */

@@ -11,7 +11,7 @@ import { newJudgement } from './judgement.ts'
 import type { SeriesTraits } from './judgement.ts'
 import { learn } from './learn-series.ts'
 import { rememberRecent } from './recent.ts'
-import { recover, recoverTogether } from './recovery.ts'
+import { isCompared, keepKnown, recover, recoverTogether } from './recovery.ts'
 import { judgeMoment, learnMoment, newMomentJudgement, newRelation, relationBytes, renew } from './relation.ts'
 import type { RelationState } from './relation.ts'
 import { isLearning, silentForMs } from './series-knowledge.ts'
@@ -75,9 +75,10 @@ export function watchSignal(
     const finding: Finding = { severity: course === 'away' ? judgement.severity : 0, detector, expectedMin, expectedMax, limit }
     events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged, model, before: seriesBytes(signal.state) })
   } else if (signal.cooldown.readings > 0) signal.cooldown.readings--
+  if (judgement.severity >= 1 && !isJudged) keepKnown(signal, timeMs)
   learn(signal.state, timeMs, value, traits, judgement)
   if (events !== nothing || course !== 'away') settle(watch, signal, course, events)
-  recover(watch, signal, timeMs, value, judgement)
+  if (signal.known) recover(signal, timeMs, value, traits, !isEpisodeOpen(watch))
   if (watch.isThinned || isJudged) return events
   const together = watchMoment(watch, signal, timeMs, model, nowMs)
   return together.length === 0 ? events : [...events, ...together]
@@ -91,17 +92,18 @@ function watchMoment(
   model: DeviceModel | undefined,
   nowMs: number,
 ): DetectedEvent[] {
-  watch.relation ??= relationFor(watch, model)
-  const { relation, together } = watch
-  if (!relation) return nothing
+  const { together, configuration } = watch
+  together.state ??= relationFor(watch, model)
+  if (!isCompared(together)) return nothing
+  const relation = together.state
   const { numbers } = arrived.state
   if (!renew(relation, arrived.index, numbers[slot.lastValue]!, timeMs, numbers[slot.intervalMs]! / 2)) return nothing
-  judgeMoment(relation, moment, watch.configuration)
+  judgeMoment(relation, moment, configuration)
   let events = nothing
   if (moment.severity >= 1) events = onUnusualMoment(watch, relation, timeMs, model, nowMs)
-  else if (together.readings > 0) together.readings--
+  else if (together.cooldown.readings > 0) together.cooldown.readings--
   learnMoment(relation, moment, isAnythingOpen(watch))
-  recoverTogether(watch, relation, timeMs, moment)
+  recoverTogether(together, timeMs, configuration, !isAnythingOpen(watch))
   return events
 }
 
@@ -115,8 +117,8 @@ function onUnusualMoment(
   const { signals, together, configuration } = watch
   const { severity, expectedMin, expectedMax, isHigh } = moment
   const finding: Finding = { severity, detector: 'relation', expectedMin, expectedMax, limit: undefined }
-  if (!isEpisodeOpen(watch) && isCoolingDown(together, finding)) {
-    suppress(together, severity, 1, configuration.cooldownReadings)
+  if (!isEpisodeOpen(watch) && isCoolingDown(together.cooldown, finding)) {
+    suppress(together.cooldown, severity, 1, configuration.cooldownReadings)
     return nothing
   }
   const signal = [...signals.values()][moment.worst]!
@@ -125,7 +127,7 @@ function onUnusualMoment(
   if (crossedLimit((signal.traits ??= traitsOf(model, signal.signal, watch)), value)) return nothing
   const before = relationBytes(relation)
   const events = onFinding(watch, signal, { finding, isHigh, value, timeMs, nowMs, isJudged: false, model, before })
-  if (isEpisodeOpen(watch)) together.severity = Math.max(together.severity, severity)
+  if (isEpisodeOpen(watch)) together.cooldown.severity = Math.max(together.cooldown.severity, severity)
   return events
 }
 

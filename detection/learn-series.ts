@@ -5,10 +5,10 @@
 import type { DetectorName } from '../contract/alert.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { closeModeBlock, learnModes, turnModeEpoch } from './modes.ts'
-import { closeBlocks, highOf, lowOf, remember, turnEpoch } from './past.ts'
+import { adoptBlock, closeBlocks, highOf, isWider, lowOf, remember, turnEpoch } from './past.ts'
 import { putSorted } from './rolling-window.ts'
-import { learnRun } from './runs.ts'
-import { driftLevel, slot, statistic, whole, windowReadings } from './series-state.ts'
+import { adoptRun, learnRun } from './runs.ts'
+import { driftLevel, slot, statistic, statistics, whole, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { settings } from './settings.ts'
 
@@ -71,7 +71,12 @@ function rememberAll({ numbers, past }: SeriesState, value: number, isJumpy: boo
 }
 
 function learnFirst(numbers: Float64Array, timeMs: number, value: number): void {
-  numbers[slot.firstTimeMs] = numbers[slot.lastTimeMs] = numbers[slot.blockStartMs] = numbers[slot.epochStartMs] = timeMs
+  numbers[slot.firstTimeMs] =
+    numbers[slot.lastTimeMs] =
+    numbers[slot.blockStartMs] =
+    numbers[slot.levelBlockStartMs] =
+    numbers[slot.epochStartMs] =
+      timeMs
   numbers[slot.highPass] = numbers[slot.driftLevel] = value
   numbers[slot.seasonBin] = -1
   numbers[slot.restValue] = Number.NaN
@@ -140,7 +145,8 @@ function turnPages(state: SeriesState, timeMs: number, isEvent: boolean): void {
   const inBlockMs = timeMs - numbers[slot.blockStartMs]!
   const isOver = inBlockMs >= settings.blockMsMin && inBlockMs >= (isEvent ? settings.eventBlocks : 1) * blockMs(numbers, timeMs)
   if (isOver || inBlockMs < 0) {
-    closeBlocks(past)
+    turnLevelBlock(state, timeMs)
+    closeBlocks(past, statistic.level + 1, statistics)
     closeModeBlock(modes)
     numbers[slot.blockStartMs] = timeMs
   }
@@ -150,6 +156,16 @@ function turnPages(state: SeriesState, timeMs: number, isEvent: boolean): void {
   turnModeEpoch(state)
   numbers[slot.epochReadings] = 0
   numbers[slot.epochStartMs] = timeMs
+}
+
+/** What creeps does so one way, and slowly; what has become noisy is soon known to be. Called at the end of a block of the other statistics. */
+function turnLevelBlock({ numbers, past }: SeriesState, timeMs: number): void {
+  const inBlockMs = timeMs - numbers[slot.levelBlockStartMs]!
+  const ofAgeMs = settings.levelBlockAgeShare * (timeMs - numbers[slot.firstTimeMs]!)
+  const isOver = inBlockMs < 0 || inBlockMs >= Math.min(settings.levelBlockMs, ofAgeMs)
+  if (!isOver && !isWider(past, statistic.highPass)) return
+  closeBlocks(past, statistic.level, statistic.level + 1)
+  numbers[slot.levelBlockStartMs] = timeMs
 }
 
 /** Short while the series is young: what it does is soon known, and not news for an hour. */
@@ -190,8 +206,10 @@ function learnWindow({ numbers, window, ages }: SeriesState, value: number, { ro
 }
 
 /** The level the series has now is normal from here on, also for what watches its drift. */
-export function adoptLevel({ numbers }: SeriesState): void {
+export function adoptLevel({ numbers, past }: SeriesState): void {
   const level = numbers[slot.fast]!
+  adoptBlock(past, statistic.level)
+  adoptRun(numbers)
   numbers[slot.driftLevel] = level
   if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) return
   numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)

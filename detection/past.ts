@@ -57,14 +57,27 @@ export function isInBlock(past: Float32Array, statistic: number, value: number):
   return value >= past[at]! && value <= past[at + 1]!
 }
 
-/** What was seen of all statistics since the last call joins their past. */
-export function closeBlocks(past: Float32Array): void {
-  for (let at = 0; at < past.length; at += pastFloats) {
+/** Whether the open block reaches further than the past on both sides. */
+export function isWider(past: Float32Array, statistic: number): boolean {
+  const at = statistic * pastFloats + block
+  return past[at]! < lowOf(past, statistic) && past[at + 1]! > highOf(past, statistic)
+}
+
+/** What was seen of the statistics from one to another since their blocks were closed last joins their past. */
+export function closeBlocks(past: Float32Array, from: number, to: number): void {
+  for (let at = from * pastFloats; at < to * pastFloats; at += pastFloats) {
     insertLow(past, at + lowest, past[at + block]!)
     insertHigh(past, at + highest, past[at + block + 1]!)
     past[at + block] = Number.POSITIVE_INFINITY
     past[at + block + 1] = Number.NEGATIVE_INFINITY
   }
+}
+
+/** What is seen now has been so for long enough: it is part of the past as if it had been in two blocks. */
+export function adoptBlock(past: Float32Array, statistic: number): void {
+  const at = statistic * pastFloats
+  past[at + lowest] = past[at + lowest + 1] = Math.min(past[at + lowest + 1]!, past[at + block]!)
+  past[at + highest] = past[at + highest + 1] = Math.max(past[at + highest + 1]!, past[at + block + 1]!)
 }
 
 function insertLow(past: Float32Array, at: number, value: number): void {

@@ -1,90 +1,143 @@
 /**
  * What a machine did while something was wrong with it is none of its habits once it has come back: a fault that lasted for hours, and
- * was taken for the new normal, must be found again when it returns the week after. What was known before an incident is kept
- * until the signal has been ordinary by it for as long as makes a level normal. Whatever is not ordinary within a week has changed.
+ * was taken for the new normal, must be found again when it returns the week after. So with the first unusual reading a second
+ * memory parts from the first, which learns only what is ordinary by what was known before. When nothing else has come for as
+ * long as makes a level normal, it is what is known. What stays has changed, and what comes again and again is a habit after all.
  */
-import type { Judgement } from './judgement.ts'
-import { outside } from './past.ts'
-import { isOrdinaryMoment, restoreRelation } from './relation.ts'
-import type { MomentJudgement, RelationState } from './relation.ts'
-import { copyOfSeries, slot, statistic } from './series-state.ts'
+import type { DetectionConfiguration } from './configuration.ts'
+import { judge } from './judge-series.ts'
+import { newJudgement } from './judgement.ts'
+import type { SeriesTraits } from './judgement.ts'
+import { learn } from './learn-series.ts'
+import { judgeMoment, learnMoment, newMomentJudgement, relationAgeMs, restoreRelation, takeMoment } from './relation.ts'
+import type { RelationState } from './relation.ts'
+import { isMostlyStill } from './runs.ts'
+import { copyOfSeries, slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
-import { settings } from './settings.ts'
-import { isEpisodeOpen } from './watch-state.ts'
-import type { DeviceWatch, SignalWatch } from './watch-state.ts'
+import { episodeSettings, recoverySettings, settings } from './settings.ts'
 
-/** What was known before, readings in a row that are ordinary by it, and until when that counts, by event time. */
-export type Known<T> = { readonly state: T; ordinaryRun: number; untilMs: number }
+/** What was known when something unusual began, whether anything was since, and how many readings in a row were ordinary by it. */
+export type Known<T> = { readonly state: T; readonly sinceMs: number; awayUntilMs: number; ordinaryRun: number }
 
-/** An incident begins: what is known by now is kept, unless something from before an incident that is not over is. */
-export function keepKnown(watch: DeviceWatch): void {
-  const signals = [...watch.signals.values()].filter(isGrown)
-  for (const signal of signals) signal.known ??= known(copyOfSeries(signal.state))
-  if (watch.relation && signals.length === watch.signals.size) watch.knownTogether ??= known(watch.relation.slice())
+/** What is known, what was known before, and since when it had been away whenever it came back. */
+export type Recovering<T> = { state: T; known: Known<T> | undefined; readonly absences: number[] }
+
+/** What the signals of a machine say together; nothing until each of them has been learned. */
+export type Together = Omit<Recovering<RelationState>, 'state'> & { state: RelationState | undefined }
+
+export function newTogether(): Together {
+  return { state: undefined, known: undefined, absences: [] }
 }
 
-/** A young series knows little, and would know less again. */
-function isGrown({ state: { numbers } }: SignalWatch): boolean {
-  return numbers[slot.lastTimeMs]! - numbers[slot.firstTimeMs]! >= settings.levelMaturityMs
+export function isCompared(together: Together): together is Recovering<RelationState> {
+  return together.state !== undefined
 }
 
-function known<T>(state: T): Known<T> {
-  return { state, ordinaryRun: 0, untilMs: Number.MAX_SAFE_INTEGER }
+/** Something unusual begins in a series, or in another of its machine. */
+export function keepKnown(series: Recovering<SeriesState>, timeMs: number): void {
+  const { numbers } = series.state
+  if (isWorthKeeping(series, timeMs, timeMs - numbers[slot.firstTimeMs]!)) series.known = known(copyOfSeries(series.state), timeMs)
 }
 
-/** The incident is over, or what it brought is taken for normal. */
-export function limitKnown({ signals, knownTogether }: DeviceWatch): void {
-  for (const { known: own, state } of signals.values()) {
-    const untilMs = state.numbers[slot.lastTimeMs]! + settings.epochMs
-    // By the first incident's end: what has one after the other does not go by what was long ago.
-    if (own) own.untilMs = Math.min(own.untilMs, untilMs)
-    if (knownTogether) knownTogether.untilMs = Math.min(knownTogether.untilMs, untilMs)
-  }
+/** The same of what the signals of a machine say together. */
+export function keepKnownTogether(together: Recovering<RelationState>, timeMs: number): void {
+  if (isWorthKeeping(together, timeMs, relationAgeMs(together.state))) together.known = known(together.state.slice(), timeMs)
 }
 
-/** After a reading was learned. */
-export function recover(watch: DeviceWatch, signal: SignalWatch, timeMs: number, value: number, judgement: Judgement): void {
-  const { known } = signal
+function known<T>(state: T, sinceMs: number): Known<T> {
+  return { state, sinceMs, awayUntilMs: 0, ordinaryRun: 0 }
+}
+
+/** What is young knows little, and would know less again. */
+function isWorthKeeping({ known: before, absences }: Recovering<unknown>, timeMs: number, ageMs: number): boolean {
+  return before === undefined && ageMs >= settings.levelMaturityMs && !isHabit(absences, timeMs)
+}
+
+/** What comes every week at the same time, or again and again. */
+function isHabit(absences: readonly number[], timeMs: number): boolean {
+  const { habitMs, returnsMax } = recoverySettings
+  const recent = absences.filter((sinceMs) => timeMs - sinceMs < habitMs)
+  return recent.length >= returnsMax || recent.some((sinceMs) => isWeeksBefore(timeMs - sinceMs))
+}
+
+function isWeeksBefore(agoMs: number): boolean {
+  const { weekMs, sameTimeMs } = recoverySettings
+  return agoMs > weekMs / 2 && (agoMs + sameTimeMs) % weekMs < 2 * sameTimeMs
+}
+
+const byKnown = newJudgement()
+
+/**
+ * Takes a reading that was learned.
+ * @param isQuiet no episode of the machine is open
+ */
+export function recover(series: Recovering<SeriesState>, timeMs: number, value: number, traits: SeriesTraits, isQuiet: boolean): void {
+  const { known } = series
   if (!known) return
-  const isOver = isBack(watch, known, timeMs, () => isOrdinary(known.state, signal, value, judgement))
-  if (isOver === 'back') restore(signal.state, known.state)
-  if (isOver) signal.known = undefined
+  judge(known.state, timeMs, value, traits, byKnown)
+  if (byKnown.kind === 'late') return
+  const isOrdinary = byKnown.severity < episodeSettings.normalBelow
+  if (isOrdinary && known.ordinaryRun >= recoverySettings.calmReadings) {
+    const { numbers } = known.state
+    // The time that was left out is no part of an epoch.
+    if (known.ordinaryRun === recoverySettings.calmReadings) numbers[slot.epochStartMs]! += timeMs - numbers[slot.lastTimeMs]!
+    learn(known.state, timeMs, value, traits, byKnown)
+  }
+  if (isBack(series, known, timeMs, !isOrdinary, isOrdinary && isQuiet)) restore(series.state, known.state)
 }
 
-/** After a moment was learned. */
-export function recoverTogether(watch: DeviceWatch, relation: RelationState, timeMs: number, moment: MomentJudgement): void {
-  const { knownTogether, configuration } = watch
-  if (!knownTogether) return
-  const isOver = isBack(watch, knownTogether, timeMs, () => isOrdinaryMoment(knownTogether.state, moment, configuration))
-  if (isOver === 'back') restoreRelation(relation, knownTogether.state)
-  if (isOver) watch.knownTogether = undefined
+const momentByKnown = newMomentJudgement()
+
+/** Takes a moment that was learned. */
+export function recoverTogether(
+  together: Recovering<RelationState>,
+  timeMs: number,
+  configuration: DetectionConfiguration,
+  isQuiet: boolean,
+): void {
+  const { known } = together
+  if (!known) return
+  takeMoment(known.state, together.state)
+  judgeMoment(known.state, momentByKnown, configuration)
+  const isAway = momentByKnown.severity >= 1
+  const isOrdinary = isQuiet && !isAway
+  if (isOrdinary) learnMoment(known.state, momentByKnown, false)
+  if (isBack(together, known, timeMs, isAway, isOrdinary)) restoreRelation(together.state, known.state)
 }
 
-function isBack(watch: DeviceWatch, known: Known<unknown>, timeMs: number, isOrdinaryNow: () => boolean): 'back' | 'changed' | undefined {
-  if (timeMs > known.untilMs) return 'changed'
-  known.ordinaryRun = !isEpisodeOpen(watch) && isOrdinaryNow() ? known.ordinaryRun + 1 : 0
-  return known.ordinaryRun >= settings.adoptReadings ? 'back' : undefined
+/** Whether what was known before is what is known from now on. */
+function isBack(series: Recovering<unknown>, known: Known<unknown>, timeMs: number, isAway: boolean, isOrdinary: boolean): boolean {
+  if (isAway) known.awayUntilMs = timeMs
+  known.ordinaryRun = isOrdinary ? known.ordinaryRun + 1 : 0
+  const isOver = known.ordinaryRun >= settings.adoptReadings && timeMs - known.awayUntilMs >= known.awayUntilMs - known.sinceMs
+  if (isOver || timeMs - known.sinceMs > recoverySettings.knownForMs) series.known = undefined
+  if (!isOver || known.awayUntilMs === 0) return false
+  series.absences.push(known.sinceMs)
+  if (series.absences.length > recoverySettings.returnsMax) series.absences.shift()
+  return true
 }
 
-function isOrdinary({ past, numbers: before }: SeriesState, { state, traits }: SignalWatch, value: number, judgement: Judgement): boolean {
-  const { highPassed, jump, reversal, isJump, fast, slow } = judgement
-  const isNear = (index: number, now: number) => Math.abs(outside(past, index, now, Number.MIN_VALUE)) < settings.ordinaryRanges
-  const isMoving = state.numbers[slot.stuckRun]! <= Math.max(settings.stuckReadings, before[slot.longestRun]!)
-  return (
-    isMoving &&
-    isNear(statistic.level, value) &&
-    isNear(statistic.highPass, highPassed) &&
-    isNear(statistic.step, fast - slow) &&
-    (!isJump || isNear(statistic.jump, traits?.isJumpy ? reversal : jump))
-  )
-}
+const restored = [
+  slot.blockStartMs,
+  slot.levelBlockStartMs,
+  slot.epochStartMs,
+  slot.epochReadings,
+  slot.driftLow,
+  slot.driftHigh,
+  slot.modesLow,
+  slot.modesWidth,
+  slot.smallestStep,
+]
 
-const restored = [slot.driftLow, slot.driftHigh, slot.longestRun, slot.restValue, slot.longestElsewhere, slot.modesLow, slot.modesWidth]
+const restoredRuns = [slot.longestRun, slot.restValue, slot.longestElsewhere]
 
+/** Averages, times and counts are those of now. */
 function restore({ numbers, past, season, modes }: SeriesState, before: SeriesState): void {
   past.set(before.past)
   season.set(before.season)
   modes.set(before.modes)
   for (const index of restored) numbers[index] = before.numbers[index]!
+  // What mostly stands still goes on learning for how long.
+  if (!isMostlyStill(before.numbers)) for (const index of restoredRuns) numbers[index] = before.numbers[index]!
   numbers[slot.driftLevel] = numbers[slot.slow]!
 }

@@ -106,7 +106,7 @@ export function judgeMoment(state: RelationState, judgement: MomentJudgement, co
   if (count <= settings.scaleReadings) return
   multiply(state, judgement)
   scoreSignals(state, judgement, Math.min(count, memoryOf(state)))
-  const isLearning = count <= settings.learningReadings || state[head.momentMs]! - state[head.firstMs]! < state[head.learnForMs]!
+  const isLearning = count <= settings.learningReadings || relationAgeMs(state) < state[head.learnForMs]!
   if (!isLearning) findWorst(state, judgement, count, configuration)
 }
 
@@ -130,7 +130,7 @@ function memoryOf(state: RelationState): number {
 
 /** Usual time between moments. */
 function intervalOf(state: RelationState): number {
-  return (state[head.momentMs]! - state[head.firstMs]!) / state[head.count]!
+  return relationAgeMs(state) / state[head.count]!
 }
 
 /** Mean and variance of the first moments; the inverse covariance begins as their diagonal. */
@@ -219,10 +219,15 @@ function secondOf(state: RelationState, at: number): number {
   return state[at + 1]!
 }
 
-/** Whether nothing about the moment would have been worth telling by what was known then. */
-export function isOrdinaryMoment(known: RelationState, judgement: MomentJudgement, configuration: DetectionConfiguration): boolean {
-  for (let i = 0; i < signalsOf(known); i++) if (unusualness(known, i, judgement, configuration) >= 1) return false
-  return true
+/** How long the signals have been compared. */
+export function relationAgeMs(state: RelationState): number {
+  return state[head.momentMs]! - state[head.firstMs]!
+}
+
+/** Takes over the moment that another state of the same signals has. */
+export function takeMoment(state: RelationState, from: RelationState): void {
+  state[head.momentMs] = from[head.momentMs]!
+  for (let i = 0; i < signalsOf(state); i++) state[ownOf(i) + own.value] = from[ownOf(i) + own.value]!
 }
 
 /** What was known then of how the signals move together is known again; values and times are those of now. */

@@ -49,16 +49,26 @@ function longestByChance(longestRun: number, changes: number, ageMs: number): nu
   return Math.max(settings.stuckReadings, settings.stuckRuns * maturity * longestRun, byChance)
 }
 
+/** Whether it repeats more of its readings than not. */
+export function isMostlyStill(numbers: Float64Array): boolean {
+  return numbers[slot.changes]! < (1 - settings.stuckRepeats) * numbers[slot.count]!
+}
+
+/** A run that has lasted is normal until it ends: it is told once. */
+export function adoptRun(numbers: Float64Array): void {
+  numbers[slot.stuckRun] = -Math.abs(numbers[slot.stuckRun]!)
+}
+
 export function learnRun(numbers: Float64Array, value: number, isJumpy: boolean): void {
   const last = numbers[slot.lastValue]!
   const isElsewhere = last !== numbers[slot.restValue]!
   if (isElsewhere) numbers[slot.readingsElsewhere]!++
   if (value === last) {
-    numbers[slot.stuckRun]!++
+    numbers[slot.stuckRun]! += numbers[slot.stuckRun]! < 0 ? -1 : 1
     return
   }
-  const run = numbers[slot.stuckRun]!
-  const isStill = isJumpy || numbers[slot.changes]! < (1 - settings.stuckRepeats) * numbers[slot.count]!
+  const run = Math.abs(numbers[slot.stuckRun]!)
+  const isStill = isJumpy || isMostlyStill(numbers)
   if (isElsewhere) numbers[slot.changesElsewhere]!++
   if (run > numbers[slot.longestRun]!) {
     if (isElsewhere) {

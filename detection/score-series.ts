@@ -10,14 +10,16 @@ import { standardConfiguration } from './configuration.ts'
 import { judge } from './judge-series.ts'
 import { newJudgement } from './judgement.ts'
 import type { Judgement } from './judgement.ts'
-import { learn } from './learn-series.ts'
+import { adoptLevel, learn } from './learn-series.ts'
 import { plainTraits } from './plain-traits.ts'
 import { judgeMoment, learnMoment, newMomentJudgement, newRelation, renew } from './relation.ts'
-import type { RelationState } from './relation.ts'
+import { isCompared, keepKnown, keepKnownTogether, newTogether, recover, recoverTogether } from './recovery.ts'
+import type { Recovering } from './recovery.ts'
+import type { MomentJudgement, RelationState } from './relation.ts'
 import { isLearning } from './series-knowledge.ts'
 import { newSeriesState, slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
-import { episodeSettings, relationSettings } from './settings.ts'
+import { episodeSettings, relationSettings, settings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
@@ -48,28 +50,24 @@ export function scoreSignals(count: number): (timeMs: number, values: readonly (
   const all = Array.from({ length: count }, newScoredSeries)
   const moment = newMomentJudgement()
   /** What is told of the signals together is told of the worst of them, once. */
-  const together = newTold()
-  let relation: RelationState | undefined
+  const told = newTold()
+  const together = newTogether()
   return (timeMs, values) => {
     let isWhole = false
     for (const [index, value] of values.entries()) {
       if (value === undefined) continue
       take(all[index]!, timeMs, value)
       if (all[index]!.judgement.kind === 'late' || count < 2 || count > relationSettings.signalsMax) continue
-      if (!relation && !all.some(({ state }) => isLearning(state)))
-        relation = newRelation(
+      if (!together.state && !all.some(({ state }) => isLearning(state)))
+        together.state = newRelation(
           all.map(() => plainTraits.resolution),
           plainTraits.hasModes,
         )
-      if (relation) isWhole = renew(relation, index, value, timeMs, 0)
+      if (together.state) isWhole = renew(together.state, index, value, timeMs, 0)
     }
-    if (relation && isWhole) {
-      judgeMoment(relation, moment, standardConfiguration)
-      const isSuspicious = all.some(({ state }) => state.numbers[slot.unusualRun]! > 0)
-      learnMoment(relation, moment, isSuspicious)
-    }
+    if (isWhole && isCompared(together)) takeTogether(all, together, moment, timeMs)
     const { severity, worst, expectedMin, expectedMax } = moment
-    const news = isWhole ? newsAfter(together, severity) : 0
+    const news = isWhole ? newsAfter(told, severity) : 0
     return all.map((series, index) => {
       if (values[index] === undefined) return undefined
       const ownNews = newsOf(series)
@@ -86,8 +84,7 @@ type Told = { severity: number; readingsLeft: number }
 
 const newTold = (): Told => ({ severity: 0, readingsLeft: 0 })
 
-type ScoredSeries = {
-  readonly state: SeriesState
+type ScoredSeries = Recovering<SeriesState> & {
   readonly judgement: Judgement
   readonly told: Told
   origin: Origin | undefined
@@ -95,17 +92,42 @@ type ScoredSeries = {
 }
 
 function newScoredSeries(): ScoredSeries {
-  return { state: newSeriesState(), judgement: newJudgement(), told: newTold(), origin: undefined, course: 'away' }
+  return {
+    state: newSeriesState(),
+    known: undefined,
+    absences: [],
+    judgement: newJudgement(),
+    told: newTold(),
+    origin: undefined,
+    course: 'away',
+  }
 }
 
 function take(series: ScoredSeries, timeMs: number, value: number): void {
   const { state, judgement } = series
   judge(state, timeMs, value, plainTraits, judgement)
+  series.course = 'away'
+  if (judgement.kind === 'late') return
   const level = state.numbers[slot.slow]!
-  series.course = judgement.kind === 'late' ? 'away' : courseOf(series, value, judgement)
+  series.course = courseOf(series, value, judgement)
+  if (judgement.severity >= 1) keepKnown(series, timeMs)
   learn(state, timeMs, value, plainTraits, judgement)
+  if (state.numbers[slot.unusualRun] === settings.adoptReadings) adoptLevel(state)
+  recover(series, timeMs, value, plainTraits, true)
   // As in the hot path, the way back to where the series was is no news.
-  if (judgement.kind !== 'late' && (severityOf(series) >= 1 || series.course !== 'away')) keepOrigin(series, level)
+  if (severityOf(series) >= 1 || series.course !== 'away') keepOrigin(series, level)
+}
+
+/** A moment of which every signal has a reading. */
+function takeTogether(all: readonly ScoredSeries[], together: Recovering<RelationState>, moment: MomentJudgement, timeMs: number): void {
+  judgeMoment(together.state, moment, standardConfiguration)
+  const isSuspicious = all.some(({ state }) => state.numbers[slot.unusualRun]! > 0)
+  if (isSuspicious || moment.severity >= 1) {
+    for (const series of all) keepKnown(series, timeMs)
+    keepKnownTogether(together, timeMs)
+  }
+  learnMoment(together.state, moment, isSuspicious)
+  recoverTogether(together, timeMs, standardConfiguration, !isSuspicious)
 }
 
 function severityOf(series: ScoredSeries): number {

@@ -24,6 +24,7 @@ export const slot = {
   seasonBin: 12,
   /** Readings of the first visit to the bin; negative when the bin was known before. */
   seasonVisit: 13,
+  /** Readings in a row that were equal to the one before; negative once that was taken for normal. */
   stuckRun: 14,
   longestRun: 15,
   changes: 16,
@@ -50,15 +51,16 @@ export const slot = {
   smallestStep: 31,
   /** The same of the averages, which also begin again when a fault is over. */
   averaged: 32,
+  levelBlockStartMs: 33,
 } as const
 
-const doubles = 33
+const doubles = 34
 export const windowReadings = 23
 export const seasonBins = 48
 export const modeBins = 32
 /** Statistics whose own past is kept. */
 export const statistic = { level: 0, highPass: 1, season: 2, jump: 3, step: 4, rolling: 5 } as const
-const statistics = 6
+export const statistics = 6
 /** Two extremes on two sides in two epochs, and the extremes of the open block. */
 export const pastFloats = 10
 

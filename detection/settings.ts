@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 11
+export const detectorVersion = 12
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -39,6 +39,9 @@ export const settings = {
   /** While a series is young, after this part of its age, and not less than a minute: it is soon known what it does. */
   blockAgeShare: 1 / 6,
   blockMsMin: 60_000,
+  /** The same of levels: what creeps for half a day is compared with what was before it. */
+  levelBlockMs: 6 * hourMs,
+  levelBlockAgeShare: 1 / 12,
   /** A block in which something unusual goes on lasts until it is over, up to so many times as long. */
   eventBlocks: 4,
   /** A past is forgotten after one to two epochs. */
@@ -56,8 +59,6 @@ export const settings = {
   rollingPower: 6,
   /** Abnormal readings, and time, until a level is adopted as normal. */
   adoptReadings: 1_800,
-  /** What lies less than this part of a range outside what was known before an incident is ordinary by it. */
-  ordinaryRanges: 0.5,
   /** Equal readings until a series is stuck: at least, and times its own longest run. */
   stuckReadings: 30,
   stuckRuns: 4,
@@ -90,6 +91,18 @@ export const settings = {
   /** Weight of the time-of-day profile: at most a tenth a reading, and a reading's share of this time. */
   seasonWeight: 0.1,
   seasonMs: 3_000_000,
+} as const
+
+export const recoverySettings = {
+  /** What has not come back in so much time has changed. */
+  knownForMs: 14 * dayMs,
+  /** Ordinary readings in a row before they are learned: among what is wrong there is one now and then. */
+  calmReadings: 100,
+  /** What has come back so often, in so much time, or at the same time of another week, is a habit when it begins again. */
+  returnsMax: 4,
+  habitMs: 8 * 7 * dayMs,
+  weekMs: 7 * dayMs,
+  sameTimeMs: 1.5 * hourMs,
 } as const
 
 export const relationSettings = {

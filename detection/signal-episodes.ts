@@ -67,11 +67,11 @@ function onAbnormal(watch: DeviceWatch, signal: SignalWatch, found: Found): Dete
 /** @param name of the episode: the signal's, unless its last reading may have begun another already */
 export function raise(watch: DeviceWatch, signal: SignalWatch, found: Found, onset: Onset, name = signal.signal): DetectedEvent {
   const { deviceId } = watch
-  const { finding, model, nowMs } = found
+  const { finding, model, nowMs, timeMs } = found
   const { condition, priority } = finding.limit ?? unusualAlarm(model, signal.signal)
   const alertId = alertIdOf(deviceId, name, signal.bootId, onset.firstSeq)
   const evidence = evidenceFor(watch, signal, found, onset.firstTimeMs)
-  if (!isEpisodeOpen(watch)) beginIncident(watch)
+  if (!isEpisodeOpen(watch)) beginIncident(watch, timeMs)
   signal.phase = {
     kind: 'active',
     alertId,

@@ -10,7 +10,7 @@ import type { Known } from './recovery.ts'
 import { relationBytes, relationLength } from './relation.ts'
 import { seriesBytes, seriesStateBytes, seriesStateFrom } from './series-state.ts'
 
-export const watchBytesVersion = 9
+export const watchBytesVersion = 10
 
 const Phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('quiet') }),
@@ -43,7 +43,7 @@ const StoredCooldown = z.object({
 
 /** Its state stands behind, as bytes. */
 const StoredKnown = z
-  .object({ ordinaryRun: z.number(), untilMs: z.number() })
+  .object({ sinceMs: z.number(), awayUntilMs: z.number(), ordinaryRun: z.number() })
   .nullable()
   .transform((known) => known ?? undefined)
 
@@ -51,9 +51,7 @@ const StoredWatch = z.object({
   modelId: z.string(),
   isThinned: z.boolean(),
   endedEdgeAlerts: z.array(z.string()),
-  hasRelation: z.boolean(),
-  knownTogether: StoredKnown,
-  together: StoredCooldown,
+  together: z.object({ hasState: z.boolean(), known: StoredKnown, absences: z.array(z.number()), cooldown: StoredCooldown }),
   signals: z.array(
     z.object({
       signal: z.string(),
@@ -64,6 +62,7 @@ const StoredWatch = z.object({
         .nullable()
         .transform((origin) => origin ?? undefined),
       known: StoredKnown,
+      absences: z.array(z.number()),
       bootId: z.string(),
       seq: z.number(),
     }),
@@ -71,21 +70,25 @@ const StoredWatch = z.object({
 })
 
 export function writeWatch(writer: ByteWriter, watch: DeviceWatch): void {
-  const { modelId, isThinned, endedEdgeAlerts, relation, knownTogether, together, signals } = watch
+  const { modelId, isThinned, endedEdgeAlerts, together, signals } = watch
   writer.uint(watchBytesVersion)
   const header = {
     modelId,
     isThinned,
     endedEdgeAlerts,
-    hasRelation: relation !== undefined,
-    knownTogether: runOf(knownTogether),
-    together,
-    signals: [...signals.values()].map(({ signal, phase, cooldown, origin, known, bootId, seq }) => ({
+    together: {
+      hasState: together.state !== undefined,
+      known: withoutState(together.known),
+      absences: together.absences,
+      cooldown: together.cooldown,
+    },
+    signals: [...signals.values()].map(({ signal, phase, cooldown, origin, known, absences, bootId, seq }) => ({
       signal,
       phase: phase.kind === 'active' ? { ...phase, expected: phase.expected ?? null } : phase,
       cooldown,
       origin: origin ?? null,
-      known: runOf(known),
+      known: withoutState(known),
+      absences,
       bootId,
       seq,
     })),
@@ -96,29 +99,34 @@ export function writeWatch(writer: ByteWriter, watch: DeviceWatch): void {
     if (known) writer.raw(seriesBytes(known.state))
     writer.raw(new Uint8Array(recent.buffer, recent.byteOffset, recent.byteLength))
   }
-  if (relation) writer.raw(relationBytes(relation))
-  if (knownTogether) writer.raw(relationBytes(knownTogether.state))
+  if (together.state) writer.raw(relationBytes(together.state))
+  if (together.known) writer.raw(relationBytes(together.known.state))
 }
 
-function runOf(known: Known<unknown> | undefined) {
-  return known ? { ordinaryRun: known.ordinaryRun, untilMs: known.untilMs } : null
+function withoutState(known: Known<unknown> | undefined) {
+  return known ? { sinceMs: known.sinceMs, awayUntilMs: known.awayUntilMs, ordinaryRun: known.ordinaryRun } : null
 }
 
 /** @throws RangeError for another version @throws for damaged bytes */
 export function readWatch(reader: ByteReader, deviceId: string): DeviceWatch {
   const version = reader.uint()
   if (version !== watchBytesVersion) throw new RangeError(`a watch of version ${version}, this program reads ${watchBytesVersion}`)
-  const { modelId, isThinned, endedEdgeAlerts, hasRelation, knownTogether, together, signals } = StoredWatch.parse(
-    JSON.parse(reader.text()),
-  )
-  const watch: DeviceWatch = { ...newDeviceWatch(deviceId, { isThinned }), modelId, together, endedEdgeAlerts }
-  for (const [index, stored] of signals.entries()) {
-    const state = seriesStateFrom(reader.take(seriesStateBytes))
-    const known = stored.known && { ...stored.known, state: seriesStateFrom(reader.take(seriesStateBytes)) }
-    const recent = reader.float64Array(recentLength)
-    watch.signals.set(stored.signal, { ...stored, index, state, recent, known, traits: undefined })
+  const { modelId, isThinned, endedEdgeAlerts, together, signals } = StoredWatch.parse(JSON.parse(reader.text()))
+  const { hasState, ...stored } = together
+  const watch: DeviceWatch = {
+    ...newDeviceWatch(deviceId, { isThinned }),
+    modelId,
+    endedEdgeAlerts,
+    together: { ...stored, state: undefined, known: undefined },
   }
-  if (hasRelation) watch.relation = reader.float64Array(relationLength(signals.length))
-  if (knownTogether) watch.knownTogether = { ...knownTogether, state: reader.float64Array(relationLength(signals.length)) }
+  for (const [index, signal] of signals.entries()) {
+    const state = seriesStateFrom(reader.take(seriesStateBytes))
+    const known = signal.known && { ...signal.known, state: seriesStateFrom(reader.take(seriesStateBytes)) }
+    const recent = reader.float64Array(recentLength)
+    watch.signals.set(signal.signal, { ...signal, index, state, recent, known, traits: undefined })
+  }
+  const relation = () => reader.float64Array(relationLength(signals.length))
+  if (hasState) watch.together.state = relation()
+  if (stored.known) watch.together.known = { ...stored.known, state: relation() }
   return watch
 }

@@ -9,23 +9,20 @@ import { quiet } from './episode.ts'
 import type { Phase } from './episode.ts'
 import type { SeriesTraits } from './judgement.ts'
 import { newRecent } from './recent.ts'
-import type { Known } from './recovery.ts'
-import type { RelationState } from './relation.ts'
+import { newTogether } from './recovery.ts'
+import type { Recovering, Together } from './recovery.ts'
 import { isLearning } from './series-knowledge.ts'
 import { newSeriesState } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 
-export type SignalWatch = {
+export type SignalWatch = Recovering<SeriesState> & {
   readonly signal: string
   /** Its place among the signals of its device. */
   readonly index: number
-  readonly state: SeriesState
   readonly recent: Float64Array
   phase: Phase
   readonly cooldown: Cooldown
   origin: Origin | undefined
-  /** What was known before an incident that the signal has not come back from. */
-  known: Known<SeriesState> | undefined
   /** The last reading's place in its device's account. */
   bootId: string
   seq: number
@@ -40,11 +37,8 @@ export type DeviceWatch = {
   readonly configuration: DetectionConfiguration
   modelId: string
   readonly signals: Map<string, SignalWatch>
-  /** Of all signals together, in the order of `signals`; undefined until each of them has been learned. */
-  relation: RelationState | undefined
-  knownTogether: Known<RelationState> | undefined
-  /** Of what the signals say together. */
-  readonly together: Cooldown
+  /** In the order of `signals`. */
+  readonly together: Together & { readonly cooldown: Cooldown }
   /** The last alerts of the edge that have ended here: told of again, they do not begin again. */
   readonly endedEdgeAlerts: string[]
 }
@@ -61,9 +55,7 @@ export function newDeviceWatch(
     configuration,
     modelId: '',
     signals: new Map(),
-    relation: undefined,
-    knownTogether: undefined,
-    together: newCooldown(),
+    together: { ...newTogether(), cooldown: newCooldown() },
     endedEdgeAlerts: [],
   }
 }
@@ -74,11 +66,12 @@ export function addSignal(watch: DeviceWatch, signal: string): SignalWatch {
     signal,
     index: watch.signals.size,
     state: newSeriesState(),
+    known: undefined,
+    absences: [],
     recent: newRecent(),
     phase: quiet,
     cooldown: newCooldown(),
     origin: undefined,
-    known: undefined,
     bootId: '',
     seq: 0,
     traits: undefined,
@@ -89,7 +82,8 @@ export function addSignal(watch: DeviceWatch, signal: string): SignalWatch {
 }
 
 function forgetRelation(watch: DeviceWatch): void {
-  watch.relation = watch.knownTogether = undefined
+  watch.together.state = watch.together.known = undefined
+  watch.together.absences.length = 0
 }
 
 export function signalOf(watch: DeviceWatch, name: string, model: DeviceModel | undefined): SignalWatch {

@@ -105,11 +105,11 @@ describe('the course of a signal after an incident', () => {
     }
     numbers[slot.count] = 500
     numbers[slot.slow] = 50
-    beginIncident(watch)
+    beginIncident(watch, 0)
     beginAftermath(watch)
     expect(courseAt(500 + settings.adoptReadings - 1)).toBe('back')
     numbers[slot.slow] = 80
-    beginIncident(watch)
+    beginIncident(watch, 0)
     expect(courseAt(90_000)).toBe('back')
     beginAftermath(watch)
     expect(courseAt(90_000 + settings.adoptReadings - 1)).toBe('back')

@@ -268,14 +268,14 @@ describe('the signals of a machine together', () => {
       1010,
     )
     const [raised] = events
-    expect(watch.relation).toBeDefined()
+    expect(watch.together.state).toBeDefined()
     expect(watchEdgeEvent(watch, { ...raised!, kind: 'returned', why: 'normal-again' }, 'oilTemperatureC')).toEqual([])
     expect(watch.signals.size).toBe(5)
     watchEdgeEvent(watch, raised!, 'oilTemperatureC')
     for (let second = 1011; second < 1060; second++)
       for (const signal of watch.signals.keys())
         watchReading(watch, { signal, bootId: 'b', seq: second, timeMs: startMs + second * 1000, value: second % 7 }, pump, startMs)
-    expect(watch.relation).toHaveLength(relationLength(6))
+    expect(watch.together.state).toHaveLength(relationLength(6))
   })
 })
 

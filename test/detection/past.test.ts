@@ -1,7 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { closeBlocks, highOf, isInBlock, isOutside, lowOf, outside, remember, turnEpoch } from '../../detection/past.ts'
-import { newSeriesState } from '../../detection/series-state.ts'
+import {
+  adoptBlock,
+  closeBlocks,
+  highOf,
+  isInBlock,
+  isOutside,
+  isWider,
+  lowOf,
+  outside,
+  remember,
+  turnEpoch,
+} from '../../detection/past.ts'
+import { newSeriesState, statistics } from '../../detection/series-state.ts'
 
 const number = fc.integer({ min: -1000, max: 1000 })
 
@@ -10,7 +21,7 @@ function pastOf(blocks: readonly (readonly number[])[]): Float32Array {
   const { past } = newSeriesState()
   for (const block of blocks) {
     for (const value of block) remember(past, 2, value)
-    closeBlocks(past)
+    closeBlocks(past, 0, statistics)
   }
   return past
 }
@@ -73,13 +84,35 @@ describe('the past of a statistic', () => {
     expect(outside(past, 2, 500, 1)).toBe(0)
   })
 
+  test('holds what is seen now as if it had been seen twice, once that is taken for normal', () => {
+    const past = pastOf([
+      [0, 10],
+      [0, 10],
+    ])
+    remember(past, 2, 25)
+    adoptBlock(past, 2)
+    expect([lowOf(past, 2), highOf(past, 2)]).toEqual([0, 25])
+    expect(outside(past, 2, 30, 1)).toBe(0.2)
+  })
+
+  test('is narrower than a block that reaches further on both sides', () => {
+    const past = pastOf([
+      [0, 10],
+      [0, 10],
+    ])
+    remember(past, 2, 11)
+    expect(isWider(past, 2)).toBe(false)
+    remember(past, 2, -1)
+    expect(isWider(past, 2)).toBe(true)
+  })
+
   test('is forgotten after one to two epochs', () => {
     const past = pastOf([[0], [0], [100], [100]])
     turnEpoch(past)
     expect(highOf(past, 2)).toBe(100)
     for (const value of [1, 2, 3]) {
       remember(past, 2, value)
-      closeBlocks(past)
+      closeBlocks(past, 0, statistics)
     }
     turnEpoch(past)
     expect(highOf(past, 2)).toBe(2)

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { faults, shapes } from '../../bench/detection/signal-shapes.ts'
 import { ByteReader, ByteWriter } from '../../contract/telemetry/varint.ts'
 import { watchReading } from '../../detection/device-watch.ts'
+import { scoreSeries, scoreSignals } from '../../detection/score-series.ts'
 import { readWatch, writeWatch } from '../../detection/watch-bytes.ts'
 import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomOf } from '../../device-sim/random.ts'
@@ -59,10 +61,73 @@ describe('a level', () => {
     expect(watched({ isAway: isTwiceAway, hours: 144, isRestored: true })).toEqual(watched({ isAway: isTwiceAway, hours: 144 }))
   })
 
-  test('that stays elsewhere for more than a week is the usual one: going back is news', () => {
-    const { raisedAt, watch } = watched({ isAway: (hour) => hour >= 48 && hour < 300, hours: 301 })
-    expect(raisedAt).toEqual([48, 300])
-    expect(watched({ isAway: (hour) => hour >= 48, hours: 300 }).watch.signals.get('level')!.known).toBeUndefined()
+  test('that stays elsewhere for more than a fortnight is the usual one: going back is news', () => {
+    const { raisedAt, watch } = watched({ isAway: (hour) => hour >= 48 && hour < 400, hours: 401 })
+    expect(raisedAt).toEqual([48, 400])
+    expect(watched({ isAway: (hour) => hour >= 48, hours: 400 }).watch.signals.get('level')!.known).toBeUndefined()
     expect(watch.signals.get('level')!.known).toBeDefined()
   })
+})
+
+type Scorer = (timeMs: number, value: number) => boolean
+
+/** Who looks at one signal: `millwright detect`, alone and in a file with another column, and the hot path. */
+const scorers: Readonly<Record<string, () => Scorer>> = {
+  'as a series': () => {
+    const score = scoreSeries()
+    return (timeMs, value) => score(timeMs, value).score >= 0.5
+  },
+  'beside another signal': () => {
+    const score = scoreSignals(2)
+    const random = randomOf('another')
+    return (timeMs, value) => score(timeMs, [value, 7 + random.normal()]).some((scored) => scored!.score >= 0.5)
+  },
+  'in the hot path': () => {
+    const watch = newDeviceWatch('machine-1')
+    let seq = 0
+    return (timeMs, value) =>
+      watchReading(watch, { signal: 'level', bootId: 'b', seq: ++seq, timeMs, value }, undefined, timeMs).some(
+        ({ kind }) => kind === 'raised',
+      )
+  },
+}
+
+describe.each(Object.keys(scorers))('a fault that comes back, seen %s', (how) => {
+  test.each(['spike', 'shift up', 'noise burst', 'wrong unit'])('is told each time: %s', (kind) => {
+    const isTold = scorers[how]!()
+    const signal = shapes['daily wave']!(randomOf(`comes back ${kind}`), 60)
+    const random = randomOf(kind)
+    const [healthy, lasts, between] = [4320, 300, 3000]
+    const told = Array.from({ length: 4 }, () => 0)
+    let falseAlerts = 0
+    for (let reading = 0; reading < healthy + 4 * (lasts + between); reading++) {
+      const [which, index] = [Math.floor((reading - healthy) / (lasts + between)), (reading - healthy) % (lasts + between)]
+      const isFaulty = which >= 0 && index < lasts
+      const value = signal(reading * 60)!
+      const seen = isFaulty ? faults[kind]!(value, index, { spread: 7, last: 0, random }) : value
+      if (!isTold(startMs + reading * 60_000, seen)) continue
+      if (isFaulty) told[which]!++
+      else if (which >= 0) falseAlerts++
+    }
+    expect(told).not.toContain(0)
+    expect(falseAlerts).toBeLessThanOrEqual(1)
+  })
+
+  test.each([10, 60])('the weekends of a machine are known after three weeks, read every %s s', (everyS) => {
+    const isTold = scorers[how]!()
+    const signal = shapes['working week']!(randomOf('weekends'), everyS)
+    const days: number[] = []
+    for (let second = 0; second < 42 * dayS; second += everyS)
+      if (isTold(startMs + second * 1000, signal(second)!)) days.push(Math.floor(second / dayS))
+    expect(days.filter((day) => day >= 21)).toEqual([])
+  })
+})
+
+test.each([1, 10])('a sensor that is stuck for two days is told once, read every %s s', (everyS) => {
+  const isTold = scorers['in the hot path']!()
+  const random = randomOf('stuck')
+  let alerts = 0
+  for (let second = 0; second < 4 * dayS; second += everyS)
+    if (isTold(startMs + second * 1000, second < 2 * dayS ? 20 + random.normal() : 21)) alerts++
+  expect(alerts).toBe(1)
 })

@@ -11,8 +11,11 @@ import { randomOf } from '../../device-sim/random.ts'
 const startMs = Date.UTC(2026, 0, 5)
 
 /** What is known of the signals, alone and together. */
-function knownOf({ signals, relation }: DeviceWatch) {
-  return { signals: [...signals.values()].map(({ signal, seq, state }) => [signal, seq, [...seriesBytes(state)]]), relation }
+function knownOf({ signals, together }: DeviceWatch) {
+  return {
+    signals: [...signals.values()].map(({ signal, seq, state }) => [signal, seq, [...seriesBytes(state)]]),
+    relation: together.state,
+  }
 }
 
 /** Places of all readings, the earliest that comes next in any series first. */
