@@ -20,7 +20,7 @@ import { episodeSettings, recoverySettings, settings } from './settings.ts'
 export type Known<T> = { readonly state: T; readonly sinceMs: number; awayUntilMs: number; ordinaryRun: number }
 
 /** What is known, what was known before, and since when it had been away whenever it came back. */
-export type Recovering<T> = { state: T; known: Known<T> | undefined; readonly absences: number[] }
+export type Recovering<T> = { readonly state: T; known: Known<T> | undefined; readonly absences: number[] }
 
 /** What the signals of a machine say together; nothing until each of them has been learned. */
 export type Together = Omit<Recovering<RelationState>, 'state'> & { state: RelationState | undefined }
@@ -110,7 +110,9 @@ function isBack(series: Recovering<unknown>, known: Known<unknown>, timeMs: numb
   if (isAway) known.awayUntilMs = timeMs
   known.ordinaryRun = isOrdinary ? known.ordinaryRun + 1 : 0
   const isOver = known.ordinaryRun >= settings.adoptReadings && timeMs - known.awayUntilMs >= known.awayUntilMs - known.sinceMs
-  if (isOver || timeMs - known.sinceMs > recoverySettings.knownForMs) series.known = undefined
+  const hasChanged = timeMs - known.sinceMs > recoverySettings.knownForMs
+  const wasSetBack = timeMs < known.sinceMs
+  if (isOver || hasChanged || wasSetBack) series.known = undefined
   if (!isOver || known.awayUntilMs === 0) return false
   series.absences.push(known.sinceMs)
   if (series.absences.length > recoverySettings.returnsMax) series.absences.shift()
