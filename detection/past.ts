@@ -73,11 +73,13 @@ export function closeBlocks(past: Float32Array, from: number, to: number): void 
   }
 }
 
-/** What is seen now has been so for long enough: it is part of the past as if it had been in two blocks. */
+/** What was seen of a statistic in the open block has gone on for long enough: it counts as if it had been in two. */
 export function adoptBlock(past: Float32Array, statistic: number): void {
   const at = statistic * pastFloats
-  past[at + lowest] = past[at + lowest + 1] = Math.min(past[at + lowest + 1]!, past[at + block]!)
-  past[at + highest] = past[at + highest + 1] = Math.max(past[at + highest + 1]!, past[at + block + 1]!)
+  for (let blocks = 0; blocks < 2; blocks++) {
+    insertLow(past, at + lowest, past[at + block]!)
+    insertHigh(past, at + highest, past[at + block + 1]!)
+  }
 }
 
 function insertLow(past: Float32Array, at: number, value: number): void {

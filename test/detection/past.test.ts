@@ -86,13 +86,16 @@ describe('the past of a statistic', () => {
 
   test('holds what is seen now as if it had been seen twice, once that is taken for normal', () => {
     const past = pastOf([
-      [0, 10],
+      [0, 40],
       [0, 10],
     ])
     remember(past, 2, 25)
     adoptBlock(past, 2)
     expect([lowOf(past, 2), highOf(past, 2)]).toEqual([0, 25])
     expect(outside(past, 2, 30, 1)).toBe(0.2)
+    remember(past, 2, 35)
+    closeBlocks(past, 0, statistics)
+    expect(highOf(past, 2)).toBe(35)
   })
 
   test('is narrower than a block that reaches further on both sides', () => {
