@@ -57,10 +57,10 @@ export function isInBlock(past: Float32Array, statistic: number, value: number):
   return value >= past[at]! && value <= past[at + 1]!
 }
 
-/** Whether the open block reaches further than the past on both sides. */
+/** Whether more lies between the extremes of the open block than between those of the past. */
 export function isWider(past: Float32Array, statistic: number): boolean {
   const at = statistic * pastFloats + block
-  return past[at]! < lowOf(past, statistic) && past[at + 1]! > highOf(past, statistic)
+  return past[at + 1]! - past[at]! > highOf(past, statistic) - lowOf(past, statistic)
 }
 
 /** What was seen of the statistics from one to another since their blocks were closed last joins their past. */

@@ -98,14 +98,15 @@ describe('the past of a statistic', () => {
     expect(highOf(past, 2)).toBe(35)
   })
 
-  test('is narrower than a block that reaches further on both sides', () => {
+  test('is narrower than a block between whose extremes lies more', () => {
     const past = pastOf([
       [0, 10],
       [0, 10],
     ])
     remember(past, 2, 11)
+    remember(past, 2, 2)
     expect(isWider(past, 2)).toBe(false)
-    remember(past, 2, -1)
+    remember(past, 2, 0.5)
     expect(isWider(past, 2)).toBe(true)
   })
 
