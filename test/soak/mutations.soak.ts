@@ -152,13 +152,6 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/recovery.test.ts',
   },
   {
-    what: 'an ordinary reading among faulty ones is learned',
-    file: 'detection/settings.ts',
-    from: 'calmReadings: 100',
-    to: 'calmReadings: 0',
-    tests: 'test/detection/recovery.test.ts',
-  },
-  {
     what: 'a run that was taken for normal is told again and again',
     file: 'detection/runs.ts',
     from: 'numbers[slot.stuckRun] = -Math.abs(numbers[slot.stuckRun]!)',
