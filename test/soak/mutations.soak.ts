@@ -112,7 +112,7 @@ const mutations: readonly Mutation[] = [
   {
     what: 'what is noisy from now on is news for hours',
     file: 'detection/learn-series.ts',
-    from: 'isNoisier = isWider(past, statistic.highPass)',
+    from: ' && !isWider(past, statistic.highPass)',
     to: '',
     tests: 'test/detection/wear.test.ts',
   },
