@@ -117,24 +117,10 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/wear.test.ts',
   },
   {
-    what: 'a level that was taken for normal is not',
-    file: 'detection/learn-series.ts',
-    from: '  adoptBlock(past, statistic.level)',
-    to: '',
-    tests: 'test/detection/series.test.ts test/detection/device-watch.test.ts test/detection/wear.test.ts',
-  },
-  {
     what: 'what was known before an incident is not known again',
     file: 'detection/recovery.ts',
     from: '  past.set(before.past)',
     to: '',
-    tests: 'test/detection/recovery.test.ts',
-  },
-  {
-    what: 'what signals say together is not known again',
-    file: 'detection/recovery.ts',
-    from: 'restoreRelation(together.state, known.state)',
-    to: '{}',
     tests: 'test/detection/recovery.test.ts',
   },
   {
