@@ -93,18 +93,24 @@ const scorers: Readonly<Record<string, () => Scorer>> = {
 }
 
 describe.each(Object.keys(scorers))('a fault that comes back, seen %s', (how) => {
-  test.each(['spike', 'shift up', 'noise burst', 'wrong unit'])('is told each time: %s', (kind) => {
+  test.each([
+    ['spike', 'daily wave', 7],
+    ['shift up', 'daily wave', 7],
+    ['noise burst', 'daily wave', 7],
+    ['noise burst', 'noise', 0.3],
+    ['wrong unit', 'daily wave', 7],
+  ])('is told each time: %s of %s', (kind, shape, spread) => {
     const isTold = scorers[how]!()
-    const signal = shapes['daily wave']!(randomOf(`comes back ${kind}`), 60)
+    const signal = shapes[shape]!(randomOf(`comes back ${kind}`), 60)
     const random = randomOf(kind)
-    const [healthy, lasts, between] = [4320, 300, 3000]
-    const told = Array.from({ length: 4 }, () => 0)
+    const [healthy, lasts, between] = [4320, 600, 3000]
+    const told = Array.from({ length: 5 }, () => 0)
     let falseAlerts = 0
-    for (let reading = 0; reading < healthy + 4 * (lasts + between); reading++) {
+    for (let reading = 0; reading < healthy + told.length * (lasts + between); reading++) {
       const [which, index] = [Math.floor((reading - healthy) / (lasts + between)), (reading - healthy) % (lasts + between)]
       const isFaulty = which >= 0 && index < lasts
       const value = signal(reading * 60)!
-      const seen = isFaulty ? faults[kind]!(value, index, { spread: 7, last: 0, random }) : value
+      const seen = isFaulty ? faults[kind]!(value, index, { spread, last: 0, random }) : value
       if (!isTold(startMs + reading * 60_000, seen)) continue
       if (isFaulty) told[which]!++
       else if (which >= 0) falseAlerts++
@@ -121,6 +127,52 @@ describe.each(Object.keys(scorers))('a fault that comes back, seen %s', (how) =>
       if (isTold(startMs + second * 1000, signal(second)!)) days.push(Math.floor(second / dayS))
     expect(days.filter((day) => day >= 21)).toEqual([])
   })
+})
+
+describe('a signal that no longer follows another, far inside its own range, four times', () => {
+  const [healthy, lasts, between] = [4880, 2400, 6000]
+  function toldEachTime(look: (timeMs: number, values: readonly [number, number]) => boolean): boolean[] {
+    const random = randomOf('follows')
+    const told = Array.from({ length: 4 }, () => false)
+    for (let reading = 0; reading < healthy + told.length * (lasts + between); reading++) {
+      const [which, index] = [Math.floor((reading - healthy) / (lasts + between)), (reading - healthy) % (lasts + between)]
+      const load = Math.sin(reading / 50) + 0.3 * Math.sin(reading / 9.1)
+      const offset = which < 0 ? 0 : 4 * Math.max(0, Math.min(1, index / 200, (lasts - index) / 200))
+      const isTold = look(startMs + reading * 60_000, [
+        10 + 4 * load + 0.05 * random.normal(),
+        50 + 9 * load + 0.05 * random.normal() + offset,
+      ])
+      if (isTold && offset > 0) told[which] = true
+    }
+    return told
+  }
+
+  test('is told each time in a file', () => {
+    const score = scoreSignals(2)
+    const told = toldEachTime((timeMs, values) => score(timeMs, values).some((scored) => scored!.score >= 0.5))
+    expect(told).toEqual([true, true, true, true])
+  })
+
+  test('is told each time in the hot path', () => {
+    const watch = newDeviceWatch('machine-1')
+    const told = toldEachTime((timeMs, values) =>
+      ['load', 'follows'].some((signal, index) => {
+        const reading = { signal, bootId: 'b', seq: timeMs / 60_000, timeMs, value: values[index]! }
+        return watchReading(watch, reading, undefined, timeMs).some(({ kind }) => kind === 'raised')
+      }),
+    )
+    expect(told).toEqual([true, true, true, true])
+  })
+})
+
+test.each([1, 10, 60])('a level that moves within half an hour, and stays, is told once or twice, read every %s s', (everyS) => {
+  const isTold = scorers['in the hot path']!()
+  const random = randomOf('stays')
+  let alerts = 0
+  for (let second = 0; second < 4 * dayS; second += everyS)
+    if (isTold(startMs + second * 1000, 20 + random.normal() + 16 * Math.max(0, Math.min(1, (second - 3 * dayS) / 1080)))) alerts++
+  expect(alerts).toBeGreaterThan(0)
+  expect(alerts).toBeLessThanOrEqual(2)
 })
 
 test.each([1, 10])('a sensor that is stuck for two days is told once, read every %s s', (everyS) => {

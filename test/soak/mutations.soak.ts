@@ -117,6 +117,27 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/wear.test.ts',
   },
   {
+    what: 'an ordinary reading among unusual ones is learned',
+    file: 'detection/settings.ts',
+    from: 'calmReadings: 100',
+    to: 'calmReadings: 0',
+    tests: 'test/detection/recovery.test.ts',
+  },
+  {
+    what: 'how signals moved together before a fault is not known again',
+    file: 'detection/recovery.ts',
+    from: 'restoreRelation(together.state, known.state)',
+    to: 'void restoreRelation',
+    tests: 'test/detection/recovery.test.ts',
+  },
+  {
+    what: 'a level that stays joins the past when its block ends',
+    file: 'detection/learn-series.ts',
+    from: '  adoptBlock(past, statistic.level)',
+    to: '  void adoptBlock',
+    tests: 'test/detection/recovery.test.ts',
+  },
+  {
     what: 'what was known before an incident is not known again',
     file: 'detection/recovery.ts',
     from: '  past.set(before.past)',
