@@ -2,7 +2,7 @@
 import { asDeployed } from './as-deployed.ts'
 import type * as Cost from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
-import { measureCreep, measureRecurrence } from './detection/other-faults.ts'
+import { measureCreep, measureRecurrence, measureYoung } from './detection/other-faults.ts'
 import { measureOtherSignals } from './detection/other-signals.ts'
 import { measurePlant } from './detection/plant.ts'
 import { measureWear } from './detection/wear.ts'
@@ -17,6 +17,7 @@ if (parts.includes('other')) {
   measureOtherSignals()
   measureRecurrence()
   measureCreep()
+  measureYoung()
 }
 if (parts.includes('plant')) measurePlant()
 if (parts.includes('wear')) measureWear()

@@ -12,6 +12,7 @@ import type { Gap } from './modes.ts'
 import { highOf, isInBlock, isOutside, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
 import { judgeStuck } from './runs.ts'
+import { changeMaturityMs, stepAfterMs } from './series-knowledge.ts'
 import { driftLevel, seasonBins, slot, statistic, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { dayMs, settings } from './settings.ts'
@@ -160,27 +161,20 @@ function judgeNovelty(
     )
   // A machine with modes, such as filling and emptying, must have gone through them.
   if (hasModes && seenMs < dayMs) return
-  // A change by one step is no more than the series can do, nor is an average of half of one.
+  // A change by one step is no more than the series can do: less than half of two. Nor is an average of half of one.
   const step = numbers[slot.smallestStep]!
   const { marginRanges } = configuration
   const intervalMs = numbers[slot.intervalMs]!
-  const ofHighPass = marginOfChange(marginRanges, intervalMs / settings.highPassWeight, seenMs)
-  compareWithPast(state, 'high-pass', statistic.highPass, highPassed, Math.max(noise, step), ofHighPass, judgement, value)
-  const ofJump = marginOfChange(marginRanges, intervalMs, seenMs)
-  if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, Math.max(noise, step), ofJump, judgement, value)
-  if (seenMs < settings.stepAfterMs) return
-  const ofStep = marginOfChange(marginRanges, intervalMs / settings.slowWeight, seenMs)
+  const twoSteps = Math.max(noise, 2 * step)
+  // What is minutes old is known far less well than what is twice as old.
+  const ofHighPass = marginRanges * (1 + (changeMaturityMs(1 / settings.highPassWeight, intervalMs) / seenMs) ** 2)
+  if (seenMs >= settings.highPassAfterMs)
+    compareWithPast(state, 'high-pass', statistic.highPass, highPassed, twoSteps, ofHighPass, judgement, value)
+  const ofJump = marginRanges * (1 + (changeMaturityMs(1, intervalMs) / seenMs) ** 2)
+  if (judgement.isJump) compareWithPast(state, 'jump', statistic.jump, jump, twoSteps, ofJump, judgement, value)
+  if (seenMs < stepAfterMs(intervalMs)) return
+  const ofStep = marginRanges * (1 + changeMaturityMs(1 / settings.slowWeight, intervalMs) / seenMs)
   compareWithPast(state, 'step', statistic.step, fast - slow, Math.max(noise, step / 2), ofStep, judgement, value, slow)
-}
-
-/**
- * The past of a change is worth as much as it ever will be after it has been seen over many times what it reaches back,
- * and for long enough that the machine has done this and that; no later than what a day decides.
- * @param reachMs what the statistic looks back upon
- */
-function marginOfChange(marginRanges: number, reachMs: number, seenMs: number): number {
-  const maturityMs = Math.min(settings.levelMaturityMs, Math.max(settings.changeMaturityMs, settings.maturityReaches * reachMs))
-  return marginRanges * (1 + maturityMs / seenMs)
 }
 
 /** A change that takes the one before it back: what went up comes straight down again. */

@@ -11,11 +11,35 @@ export function stillLearning({ numbers }: SeriesState): DetectorName[] {
   const learning: DetectorName[] = []
   if (count < settings.learningReadings) learning.push('rolling')
   if (count < settings.stuckAfterReadings) learning.push('stuck')
-  if (count < settings.noveltyReadings || seenMs < settings.changeMaturityMs) learning.push('high-pass', 'jump', 'step')
+  const isNew = (reach: number) => count < settings.noveltyReadings || seenMs < changeMaturityMs(reach, numbers[slot.intervalMs]!)
+  if (isNew(1 / settings.highPassWeight)) learning.push('high-pass')
+  if (isNew(1)) learning.push('jump')
+  if (isNew(1 / settings.slowWeight)) learning.push('step')
   if (seenMs < settings.levelMaturityMs) learning.push('level')
   if (seenMs < 2 * dayMs) learning.push('season')
   if (seenMs < settings.commissioningMs) learning.push('drift')
   return learning
+}
+
+/**
+ * The past of a change is worth as much as it ever will be after it has been seen over many times what it reaches back,
+ * and for long enough that the machine has done this and that; no later than what a day decides.
+ * @param reach readings that the statistic looks back upon
+ */
+export function changeMaturityMs(reach: number, intervalMs: number): number {
+  const { changeMaturity, maturityReaches, levelMaturityMs } = settings
+  return Math.min(levelMaturityMs, Math.max(timeOf(changeMaturity, intervalMs), maturityReaches * reach * intervalMs))
+}
+
+/** From when on the short average is compared with the long one. */
+export function stepAfterMs(intervalMs: number): number {
+  return timeOf(settings.stepAfter, intervalMs)
+}
+
+type Span = { readonly readings: number; readonly msMin: number; readonly msMax: number }
+
+function timeOf({ readings, msMin, msMax }: Span, intervalMs: number): number {
+  return Math.min(msMax, Math.max(msMin, readings * intervalMs))
 }
 
 export function isLearning({ numbers }: SeriesState): boolean {

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 12
+export const detectorVersion = 13
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -27,13 +27,15 @@ export const settings = {
   noveltyReadings: 100,
   /**
    * The margin is doubled when the past is this old, and wider still before: of levels and seasons a day must be seen, of
-   * changes an hour, or so many times what they reach back.
+   * changes so many readings, and so many times what they reach back.
    */
   levelMaturityMs: dayMs,
-  changeMaturityMs: hourMs,
+  changeMaturity: { readings: 400, msMin: 400_000, msMax: hourMs },
   maturityReaches: 40,
+  /** Of a wave that takes minutes, two blocks may hold no more than its crest. */
+  highPassAfterMs: 240_000,
   /** An average of two hundred readings has hardly moved in less: two blocks of it are no past yet. */
-  stepAfterMs: hourMs,
+  stepAfter: { readings: 600, msMin: 600_000, msMax: hourMs },
   /** What is seen joins the past after this long, so that a slow change is compared with what was before it. */
   blockMs: 900_000,
   /** While a series is young, after this part of its age, and not less than a minute: it is soon known what it does. */

@@ -90,3 +90,41 @@ export function measureCreep(): void {
       )
     }
 }
+
+const youngFaultReadings = 200
+
+/** Whether a fault is told that begins after so many readings; undefined when its values are those of the healthy signal. */
+function toldOfYoung(signal: Signal, fault: Fault, everyS: number, healthyReadings: number, name: string): boolean | undefined {
+  const score = scoreSeries()
+  const random = randomOf(`${seed} ${name}`)
+  const healthy: number[] = []
+  let [index, spread, last] = [-1, 0, 0]
+  let [shows, isTold] = [false, false]
+  for (let second = 0; index < youngFaultReadings; second += everyS) {
+    const value = signal(second)
+    if (value === undefined) continue
+    if (healthy.length < healthyReadings) healthy.push(value)
+    else if (++index === 0) [spread, last] = [standardDeviation(healthy), healthy.at(-1)!]
+    const seen = index < 0 ? value : fault(value, index, { spread, last, random })
+    const isNews = score(startMs + second * 1000, seen).score >= 0.5
+    if (index < 0) continue
+    shows ||= seen !== value
+    isTold ||= isNews
+  }
+  return shows ? isTold : undefined
+}
+
+export function measureYoung(): void {
+  const readings = [150, 400, 1_000, 3_000]
+  for (const everyS of [1, 10, 60]) {
+    printRow(`faults of a young signal, read every ${everyS} s`, `told after ${readings.join(', ')} readings, of those that show`)
+    for (const [kind, fault] of Object.entries(faults)) {
+      const rows = readings.map((healthyReadings) =>
+        Object.entries(shapes)
+          .map(([name, shape]) => toldOfYoung(shape(randomOf(`${seed} ${kind} ${name}`), everyS), fault, everyS, healthyReadings, name))
+          .filter((told) => told !== undefined),
+      )
+      printRow(`  ${kind}`, rows.map((told) => `${told.filter(Boolean).length} of ${told.length}`).join(', '))
+    }
+  }
+}

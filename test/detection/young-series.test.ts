@@ -1,5 +1,6 @@
 /** What a series that is minutes, an hour or a day old is told of: faults soon, its own first shifts never. */
 import { describe, expect, test } from 'vitest'
+import { shapes } from '../../bench/detection/signal-shapes.ts'
 import { scoreSeries } from '../../detection/score-series.ts'
 import type { Random } from '../../device-sim/random.ts'
 import { randomOf } from '../../device-sim/random.ts'
@@ -34,12 +35,12 @@ describe('a signal that is read every second', () => {
     'a level that shifts by fifteen deviations': () => -15,
   }
   const cases = Object.entries(kinds).flatMap(([kind, healthy]) =>
-    Object.entries(faults).map(([name, fault]) => ({ kind, name, healthy, fault })),
+    Object.entries(faults).flatMap(([name, fault]) => [20, 60].map((minutes) => ({ kind, name, minutes, healthy, fault }))),
   )
   const seeds = Array.from({ length: 10 }, (_, seed) => seed)
 
-  test.each(cases)('$name is told of $kind after an hour', ({ kind, name, healthy, fault }) => {
-    const told = seeds.map((seed) => highest(`${kind} ${name} ${seed}`, 3_600, healthy, fault))
+  test.each(cases)('$name is told of $kind after $minutes minutes', ({ kind, name, minutes, healthy, fault }) => {
+    const told = seeds.map((seed) => highest(`${kind} ${name} ${minutes} ${seed}`, 60 * minutes, healthy, fault))
     expect(told.filter(({ before, after }) => before >= 0.5 || after < 0.5)).toEqual([])
   })
 
@@ -66,6 +67,17 @@ test.each([5, 20, 90])('a signal that stands still for its first %s minutes and 
     return news
   })
   expect(told).toEqual(told.map(() => 1))
+})
+
+test.each([1, 10, 60])('whole degrees that begin to change are news once, read every %s s', (everyS) => {
+  const told = Array.from({ length: 10 }, (_, seed) => {
+    const signal = shapes['whole degrees']!(randomOf(`degrees ${seed}`), everyS)
+    const score = scoreSeries()
+    let news = 0
+    for (let second = 0; second < 86_400; second += everyS) if (score(startMs + second * 1000, signal(second)!).score >= 0.5) news++
+    return news
+  })
+  expect(Math.max(...told)).toBe(1)
 })
 
 describe('a healthy machine in its first two days', () => {
