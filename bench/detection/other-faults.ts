@@ -116,15 +116,17 @@ function toldOfYoung(signal: Signal, fault: Fault, everyS: number, healthyReadin
 
 export function measureYoung(): void {
   const readings = [150, 400, 1_000, 3_000]
-  for (const everyS of [1, 10, 60]) {
-    printRow(`faults of a young signal, read every ${everyS} s`, `told after ${readings.join(', ')} readings, of those that show`)
-    for (const [kind, fault] of Object.entries(faults)) {
-      const rows = readings.map((healthyReadings) =>
-        Object.entries(shapes)
-          .map(([name, shape]) => toldOfYoung(shape(randomOf(`${seed} ${kind} ${name}`), everyS), fault, everyS, healthyReadings, name))
-          .filter((told) => told !== undefined),
-      )
-      printRow(`  ${kind}`, rows.map((told) => `${told.filter(Boolean).length} of ${told.length}`).join(', '))
-    }
+  printRow('faults of a young signal', `told after ${readings.join(', ')} readings, of those that show`)
+  for (const [kind, fault] of Object.entries(faults)) {
+    const rows = readings.map((healthyReadings) =>
+      [1, 10, 60]
+        .flatMap((everyS) =>
+          Object.entries(shapes).map(([name, shape]) =>
+            toldOfYoung(shape(randomOf(`${seed} ${kind} ${name}`), everyS), fault, everyS, healthyReadings, name),
+          ),
+        )
+        .filter((told) => told !== undefined),
+    )
+    printRow(`  ${kind}`, rows.map((told) => `${told.filter(Boolean).length} of ${told.length}`).join(', '))
   }
 }

@@ -124,6 +124,27 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/recovery.test.ts',
   },
   {
+    what: 'changes are known after an hour only',
+    file: 'detection/settings.ts',
+    from: 'changeMaturity: { readings: 400, msMin: 400_000,',
+    to: 'changeMaturity: { readings: 400, msMin: hourMs,',
+    tests: 'test/detection/young-series.test.ts',
+  },
+  {
+    what: 'a change by one step is news',
+    file: 'detection/judge-series.ts',
+    from: 'Math.max(noise, 2 * step)',
+    to: 'Math.max(noise, step)',
+    tests: 'test/detection/young-series.test.ts',
+  },
+  {
+    what: 'the crest of a wave is all that is known of it',
+    file: 'detection/settings.ts',
+    from: 'highPassAfterMs: 240_000',
+    to: 'highPassAfterMs: 0',
+    tests: 'test/detection/young-series.test.ts',
+  },
+  {
     what: 'how signals moved together before a fault is not known again',
     file: 'detection/recovery.ts',
     from: 'restoreRelation(together.state, known.state)',
