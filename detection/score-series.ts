@@ -16,14 +16,15 @@ import { judgeMoment, learnMoment, newMomentJudgement, newRelation, renew } from
 import { isCompared, keepKnown, keepKnownTogether, newTogether, recover, recoverTogether } from './recovery.ts'
 import type { Recovering } from './recovery.ts'
 import type { MomentJudgement, RelationState } from './relation.ts'
-import { isLearning } from './series-knowledge.ts'
+import { isLearning, silentForMs } from './series-knowledge.ts'
 import { newSeriesState, slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { episodeSettings, relationSettings, settings } from './settings.ts'
 
 export type ScoredReading = {
   readonly score: number
-  readonly kind: Judgement['kind']
+  /** `missing` where nothing was measured */
+  readonly kind: Judgement['kind'] | 'missing'
   /** What stands behind it, and what that would have expected; none where nothing is the least unusual. */
   readonly detector: DetectorName | undefined
   readonly expectedMin: number
@@ -33,20 +34,18 @@ export type ScoredReading = {
 /** Severities below this are not worth a cooldown. */
 const toldFrom = 0.04
 
-/** One series. */
-export function scoreSeries(): (timeMs: number, value: number) => ScoredReading {
+/** One series; without a value where nothing was measured. */
+export function scoreSeries(): (timeMs: number, value: number | undefined) => ScoredReading {
   const series = newScoredSeries()
   return (timeMs, value) => {
+    if (value === undefined) return missing(series, timeMs)
     take(series, timeMs, value)
     return scored(series.judgement, newsOf(series))
   }
 }
 
-/**
- * The signals of one machine, moment by moment: each by itself, and by what the others let expect of it. A signal without
- * a value at a moment has no score.
- */
-export function scoreSignals(count: number): (timeMs: number, values: readonly (number | undefined)[]) => (ScoredReading | undefined)[] {
+/** The signals of one machine, moment by moment: each by itself, and by what the others let expect of it. */
+export function scoreSignals(count: number): (timeMs: number, values: readonly (number | undefined)[]) => ScoredReading[] {
   const all = Array.from({ length: count }, newScoredSeries)
   const moment = newMomentJudgement()
   /** What is told of the signals together is told of the worst of them, once. */
@@ -69,7 +68,7 @@ export function scoreSignals(count: number): (timeMs: number, values: readonly (
     const { severity, worst, expectedMin, expectedMax } = moment
     const news = isWhole ? newsAfter(told, severity) : 0
     return all.map((series, index) => {
-      if (values[index] === undefined) return undefined
+      if (values[index] === undefined) return missing(series, timeMs)
       const ownNews = newsOf(series)
       const isRelation = isWhole && worst === index && severity > severityOf(series)
       return isRelation
@@ -89,6 +88,7 @@ type ScoredSeries = Recovering<SeriesState> & {
   readonly told: Told
   origin: Origin | undefined
   course: Course
+  isSilenceTold: boolean
 }
 
 function newScoredSeries(): ScoredSeries {
@@ -100,11 +100,24 @@ function newScoredSeries(): ScoredSeries {
     told: newTold(),
     origin: undefined,
     course: 'away',
+    isSilenceTold: false,
   }
+}
+
+const notMeasured: ScoredReading = { score: 0, kind: 'missing', detector: undefined, expectedMin: Number.NaN, expectedMax: Number.NaN }
+
+/** Nothing was measured, though something was expected by now: told once. */
+function missing(series: ScoredSeries, timeMs: number): ScoredReading {
+  const { state } = series
+  if (series.isSilenceTold || silentForMs(state, timeMs) === undefined) return notMeasured
+  series.isSilenceTold = true
+  const last = state.numbers[slot.lastValue]!
+  return scored({ kind: 'missing', detector: 'missing', expectedMin: last, expectedMax: last }, 1)
 }
 
 function take(series: ScoredSeries, timeMs: number, value: number): void {
   const { state, judgement } = series
+  series.isSilenceTold = false
   judge(state, timeMs, value, plainTraits, judgement)
   series.course = 'away'
   if (judgement.kind === 'late') return

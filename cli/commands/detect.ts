@@ -28,7 +28,7 @@ nothing is unusual or what is has been told, 0.5 and more where an alert would b
 and never above 1. The expected range is that of the detector named;
 docs/DETECTION.md explains them. Times are ISO 8601 (UTC where no zone is named), or
 seconds to nanoseconds since 1970. A row without a value (empty, NaN, null, NA) is
-\`missing\`: it scores 0 and teaches nothing.
+\`missing\`: it teaches nothing, and scores 0.5 once when a value is long overdue.
 
 A file with several columns of numbers and none named \`value\` holds the signals of one
 machine: each is scored by itself and, where they are ten at most, by what the others
@@ -62,7 +62,7 @@ function oneSignal(time: string, name: string): (row: Record<string, string>, pl
   return (row, place) => {
     const timeMs = timeOf(row, time, place)
     const value = valueOf(row, name, place)
-    return `${row[time]},${row[name]},${verdictOf(value === undefined ? undefined : score(timeMs, value))}\n`
+    return `${row[time]},${row[name]},${verdictOf(score(timeMs, value))}\n`
   }
 }
 
@@ -74,7 +74,7 @@ function severalSignals(time: string, names: readonly string[]): (row: Record<st
       timeOf(row, time, place),
       names.map((name) => valueOf(row, name, place)),
     )
-    return names.map((name, index) => `${row[time]},${labels[index]},${row[name]},${verdictOf(verdicts[index])}\n`).join('')
+    return names.map((name, index) => `${row[time]},${labels[index]},${row[name]},${verdictOf(verdicts[index]!)}\n`).join('')
   }
 }
 
@@ -110,9 +110,7 @@ function columnsOf(
   return { time, values }
 }
 
-function verdictOf(scored: ScoredReading | undefined): string {
-  if (!scored) return '0.000000,,,,missing'
-  const { score, kind, detector, expectedMin, expectedMax } = scored
+function verdictOf({ score, kind, detector, expectedMin, expectedMax }: ScoredReading): string {
   const expected = detector === undefined ? ',' : `${expectedMin},${expectedMax}`
   return `${score.toFixed(6)},${expected},${detector ?? ''},${kind}`
 }
