@@ -68,7 +68,8 @@ export function learnRun(numbers: Float64Array, value: number, isJumpy: boolean)
     return
   }
   const run = Math.abs(numbers[slot.stuckRun]!)
-  const isStill = isJumpy || isMostlyStill(numbers)
+  const isYoung = numbers[slot.lastTimeMs]! - numbers[slot.firstTimeMs]! < settings.levelMaturityMs
+  const isStill = isJumpy || isMostlyStill(numbers) || isYoung
   if (isElsewhere) numbers[slot.changesElsewhere]!++
   if (run > numbers[slot.longestRun]!) {
     if (isElsewhere) {
@@ -82,7 +83,10 @@ export function learnRun(numbers: Float64Array, value: number, isJumpy: boolean)
   numbers[slot.changes]!++
 }
 
-/** A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most, unless standing still is what it does. */
+/**
+ * A sensor that was stuck does not make it ordinary to be: the longest run grows by twice at most, unless standing still is
+ * what it does, or nobody knows yet: what a series does on its first day it has done.
+ */
 function longerRun(longest: number, run: number, isStill: boolean): number {
   return Math.max(longest, isStill ? run : Math.min(run, Math.max(settings.stuckReadings, 2 * longest)))
 }

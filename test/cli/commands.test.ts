@@ -220,6 +220,10 @@ describe('detect', () => {
       ['NaN', '0.000000', 'missing'],
       ['21', '0.000000', 'learning'],
     ])
+    const steady = Array.from({ length: 40 }, (_, index) => String(20 + (index % 7) / 10))
+    writeFileSync(file, rows([...steady, ...Array.from({ length: 60 }, () => '')]))
+    const overdue = (await runCommand(['detect', file])).stdout.split('\n').filter((row) => !row.endsWith(',0.000000,,,,missing'))
+    expect(overdue.filter((row) => row.endsWith('missing'))).toEqual(['1700003600,,0.500000,20.4,20.4,missing,missing'])
     writeFileSync(file, rows(['20', 'broken']))
     expect(await runCommand(['detect', file])).toMatchObject({ code: 2, stderr: expect.stringContaining("line 3: 'broken' is no number") })
   })

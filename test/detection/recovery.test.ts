@@ -80,7 +80,7 @@ const scorers: Readonly<Record<string, () => Scorer>> = {
   'beside another signal': () => {
     const score = scoreSignals(2)
     const random = randomOf('another')
-    return (timeMs, value) => score(timeMs, [value, 7 + random.normal()]).some((scored) => scored!.score >= 0.5)
+    return (timeMs, value) => score(timeMs, [value, 7 + random.normal()]).some((scored) => scored.score >= 0.5)
   },
   'in the hot path': () => {
     const watch = newDeviceWatch('machine-1')
@@ -149,7 +149,7 @@ describe('a signal that no longer follows another, far inside its own range, fou
 
   test('is told each time in a file', () => {
     const score = scoreSignals(2)
-    const told = toldEachTime((timeMs, values) => score(timeMs, values).some((scored) => scored!.score >= 0.5))
+    const told = toldEachTime((timeMs, values) => score(timeMs, values).some((scored) => scored.score >= 0.5))
     expect(told).toEqual([true, true, true, true])
   })
 

@@ -124,6 +124,14 @@ describe('what is usual for a machine', () => {
     expect(alerts.filter((second) => second >= dayS)).toEqual([])
   })
 
+  test('what stands for four minutes of every twelve, each time elsewhere, is news twice', () => {
+    const random = randomOf('stops')
+    let at = 50
+    const alerts = alertsOf((second) => (at += second % 720 < 480 ? 0.001 * random.normal() : 0), 1, 0.5)
+    expect(alerts.length).toBeGreaterThan(0)
+    expect(alerts.length).toBeLessThanOrEqual(2)
+  })
+
   test('a value that is reached and kept for hours, such as a hundred percent, is not stuck', () => {
     const humid = (machine: number) =>
       alertsOf(shapes['humidity, saturated']!(randomOf(`scoreboard humidity, saturated 1 ${machine}`), 1) as Signal, 1, 3)

@@ -124,6 +124,13 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/recovery.test.ts',
   },
   {
+    what: 'how long a series stands still on its first day is doubted',
+    file: 'detection/runs.ts',
+    from: 'isMostlyStill(numbers) || isYoung',
+    to: 'isMostlyStill(numbers)',
+    tests: 'test/detection/usual.test.ts',
+  },
+  {
     what: 'changes are known after an hour only',
     file: 'detection/settings.ts',
     from: 'changeMaturity: { readings: 400, msMin: 400_000,',
