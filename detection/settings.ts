@@ -119,9 +119,9 @@ export const relationSettings = {
   smoothWeight: 0.1,
   /** Times the signal's own past of its conditional standard deviations. */
   past: 1.5,
-  /** The thresholds are doubled after so many moments, and this time. */
+  /** The thresholds are doubled after so many moments, and this time; what a machine has not done yet becomes rare slowly. */
   maturityReadings: 400,
-  maturityMs: 3 * hourMs,
+  maturityMs: 1_600_000,
   /** How much an unusual state of the other signals widens what is expected of one. */
   leverage: 100,
   /** A floor of noise, in resolutions. */

@@ -23,7 +23,7 @@ function related({ hasModes = false, everyMs = 1000 } = {}) {
   return { state, moment, many: (count: number, offsets?: readonly number[]) => Array.from({ length: count }, () => moment(offsets)) }
 }
 
-const warmUp = (2 * relationSettings.maturityMs) / 1000
+const warmUp = 6 * 3600
 
 describe('the relation of signals', () => {
   test('is quiet while they move together, however far', () => {
@@ -48,6 +48,12 @@ describe('the relation of signals', () => {
       expect(found!.expectedMax).toBeLessThan(found!.values[index]!)
       expect(found!.expectedMin).toBeGreaterThan(found!.values[index]! - 4)
     }
+  })
+
+  test.each([1, 2])('is known well enough after %s h to tell an offset of thirty deviations', (hours) => {
+    const { many } = related()
+    expect(many(3600 * hours).filter(({ severity }) => severity >= 1)).toEqual([])
+    expect(many(60, [1.5, 0, 0, 0]).find(({ severity }) => severity >= 1)).toMatchObject({ worst: 0 })
   })
 
   test('is not fooled by one that is far from its usual place: the others are not blamed', () => {

@@ -131,6 +131,13 @@ const mutations: readonly Mutation[] = [
     tests: 'test/detection/usual.test.ts',
   },
   {
+    what: 'signals are compared after hours only',
+    file: 'detection/settings.ts',
+    from: 'maturityMs: 1_600_000',
+    to: 'maturityMs: 16_000_000',
+    tests: 'test/detection/relation.test.ts',
+  },
+  {
     what: 'changes are known after an hour only',
     file: 'detection/settings.ts',
     from: 'changeMaturity: { readings: 400, msMin: 400_000,',
