@@ -186,7 +186,7 @@ function scoreSignals(state: RelationState, { products, scores, smooths, distanc
 function findWorst(state: RelationState, judgement: MomentJudgement, count: number, configuration: DetectionConfiguration): void {
   const { products } = judgement
   const signals = signalsOf(state)
-  const maturity = 1 + Math.max(settings.maturityReadings / count, Math.sqrt(settings.maturityMs / relationAgeMs(state)))
+  const maturity = 1 + Math.max(settings.maturityReadings / count, Math.sqrt(settings.maturityMs / Math.max(1, relationAgeMs(state))))
   for (let i = 0; i < signals; i++) {
     const severity = unusualness(state, i, judgement, configuration) / maturity
     if (severity <= judgement.severity) continue

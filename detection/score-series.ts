@@ -117,10 +117,10 @@ function missing(series: ScoredSeries, timeMs: number): ScoredReading {
 
 function take(series: ScoredSeries, timeMs: number, value: number): void {
   const { state, judgement } = series
-  series.isSilenceTold = false
   judge(state, timeMs, value, plainTraits, judgement)
   series.course = 'away'
   if (judgement.kind === 'late') return
+  series.isSilenceTold = false
   const level = state.numbers[slot.slow]!
   series.course = courseOf(series, value, judgement)
   if (judgement.severity >= 1) keepKnown(series, timeMs)

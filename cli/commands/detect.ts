@@ -59,11 +59,7 @@ let expect of it. Such rows are \`timestamp,signal,value,anomaly_score,…\`, on
 
 function oneSignal(time: string, name: string): (row: Record<string, string>, place: string) => string {
   const score = scoreSeries()
-  return (row, place) => {
-    const timeMs = timeOf(row, time, place)
-    const value = valueOf(row, name, place)
-    return `${row[time]},${row[name]},${verdictOf(score(timeMs, value))}\n`
-  }
+  return (row, place) => `${row[time]},${row[name]},${verdictOf(score(timeOf(row, time, place), valueOf(row, name, place)))}\n`
 }
 
 function severalSignals(time: string, names: readonly string[]): (row: Record<string, string>, place: string) => string {

@@ -81,6 +81,16 @@ describe.each([
     ).toEqual([])
   })
 
+  test('is not told again because a reading from before comes late', () => {
+    const score = scorer()
+    const random = randomOf('late')
+    for (let second = 0; second < 500; second++) score(second * 1000, random.normal())
+    const told = Array.from({ length: 100 }, (_late, index) => score((500 + index) * 1000, undefined))
+    expect(told.filter(({ detector }) => detector === 'missing')).toHaveLength(1)
+    expect(score(498_500, 0).kind).toBe('late')
+    expect(score(601_000, undefined).detector).toBeUndefined()
+  })
+
   test('is not told before anything was measured', () => {
     expect(missingAt([[0, 1_000]], scorer())).toEqual([])
   })

@@ -77,7 +77,10 @@ describe('a healthy series', () => {
   test('states what it has not seen enough of', () => {
     const { state, feed } = series()
     expect(stillLearning(state)).toContain('rolling')
-    feed(days(1.01))
+    feed(days(1 / 12))
+    // Two hours are 120 readings here: enough for what looks back on one, and not on twenty or two hundred.
+    expect(stillLearning(state)).toEqual(['stuck', 'high-pass', 'step', 'level', 'season', 'drift'])
+    feed(days(0.93, { fromDay: 1 / 12 }))
     expect(stillLearning(state)).toEqual(['season', 'drift'])
     feed(days(7, { fromDay: 1 }))
     expect(stillLearning(state)).toEqual([])
