@@ -218,7 +218,7 @@ test.skipIf(onAzure)('links end with their token, and go on with a new one', asy
     await client.sender('/devices/expiry-2/messages/events'),
   ]
   expect(await client.putToken(await tokenOf('expiry-1'))).toBe(200)
-  await expect.poll(() => expired.is_closed(), { timeout: 10_000 }).toBe(true)
+  await expect.poll(() => expired.is_closed()).toBe(true)
   expect(String((expired.error as { condition?: string }).condition)).toBe('amqp:unauthorized-access')
   expect(await client.send(renewed, data('still here'))).toBe('accepted')
   client.close()
