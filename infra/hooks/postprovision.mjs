@@ -48,14 +48,12 @@ if (!image) {
 
 const template = readFileSync(join(dirname(fileURLToPath(import.meta.url)), '..', 'edge', 'deployment.template.json'), 'utf8')
 const folder = mkdtempSync(join(tmpdir(), 'millwright-'))
-try {
-  const content = join(folder, 'deployment.json')
-  writeFileSync(content, template.replaceAll('${EDGE_MODULE_IMAGE}', image))
-  // A deployment's content cannot be changed: the old one goes, and gateways keep what they run until the new one is there.
-  az(['iot', 'edge', 'deployment', 'delete', '--hub-name', hub, '--deployment-id', deployment], { mayFail: true })
-  const target = ['--target-condition', "tags.millwright='gateway'", '--priority', '10']
-  az(['iot', 'edge', 'deployment', 'create', '--hub-name', hub, '--deployment-id', deployment, '--content', content, ...target])
-  process.stdout.write(`edge deployment '${deployment}' goes to every gateway whose twin has the tag millwright=gateway\n`)
-} finally {
-  rmSync(folder, { recursive: true })
-}
+// However this ends.
+process.once('exit', () => rmSync(folder, { recursive: true }))
+const content = join(folder, 'deployment.json')
+writeFileSync(content, template.replaceAll('${EDGE_MODULE_IMAGE}', image))
+// A deployment's content cannot be changed: the old one goes, and gateways keep what they run until the new one is there.
+az(['iot', 'edge', 'deployment', 'delete', '--hub-name', hub, '--deployment-id', deployment], { mayFail: true })
+const target = ['--target-condition', "tags.millwright='gateway'", '--priority', '10']
+az(['iot', 'edge', 'deployment', 'create', '--hub-name', hub, '--deployment-id', deployment, '--content', content, ...target])
+process.stdout.write(`edge deployment '${deployment}' goes to every gateway whose twin has the tag millwright=gateway\n`)

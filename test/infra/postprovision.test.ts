@@ -1,6 +1,6 @@
 /** What is done after `azd provision`, told to a program that writes down what the Azure CLI would be asked. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -31,7 +31,7 @@ afterEach(() => rmSync(folder, { recursive: true }))
 function postprovision(environment: Record<string, string>, fails: readonly string[] = []) {
   const calls = join(folder, 'calls')
   rmSync(calls, { force: true })
-  const env = { PATH: `${folder}${delimiter}${process.env.PATH}`, CALLS: calls, FAILS: fails.join(','), ...environment }
+  const env = { PATH: `${folder}${delimiter}${process.env.PATH}`, CALLS: calls, FAILS: fails.join(','), TMPDIR: folder, ...environment }
   return new Promise<{ code: number; output: string; calls: string[][] }>((done) => {
     execFile(process.execPath, [join(root, 'infra/hooks/postprovision.mjs')], { env, cwd: folder }, (error, stdout, stderr) => {
       const lines = existsSync(calls) ? readFileSync(calls, 'utf8').trim().split('\n') : []
@@ -80,6 +80,8 @@ describe.skipIf(process.platform === 'win32')('after provisioning', () => {
       code: 1,
       output: expect.stringContaining('az iot edge deployment create failed: ERROR: create did not work'),
     })
+    // Nothing of it stays behind.
+    expect(readdirSync(folder).sort()).toEqual(['az', 'calls', 'calls.content', 'package.json'])
     expect(await postprovision({})).toMatchObject({ code: 2, calls: [], output: expect.stringContaining('run by azd') })
   })
 })
