@@ -4,9 +4,10 @@
  */
 import type { DetectedEvent } from '../contract/alert.ts'
 import { beginCooldown } from './cooldown.ts'
+import { forgetDrift } from './drift.ts'
 import { quiet } from './episode.ts'
 import type { Judgement } from './judgement.ts'
-import { forgetDrift, forgetRecent } from './learn-series.ts'
+import { forgetRecent } from './learn-series.ts'
 import { isCompared, keepKnown, keepKnownTogether } from './recovery.ts'
 import { slot } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
@@ -82,7 +83,7 @@ export function settle(watch: DeviceWatch, signal: SignalWatch, course: Course, 
   else if (course === 'returning') keepOrigin(signal, signal.origin!.level)
   const returned = events.find((event) => event.kind === 'returned')
   if (isBack || returned) forgetRecent(signal.state)
-  if (isBack || returned?.why === 'normal-again') forgetDrift(signal.state)
+  if (isBack || returned?.why === 'normal-again') forgetDrift(signal.state.numbers)
 }
 
 /** Undefined when nothing has happened, or long ago. */

@@ -6,6 +6,7 @@
  * `judge` changes nothing, `learn` does: the state before an abnormal reading can be kept, and the alert recomputed from it.
  */
 import type { DetectorName } from '../contract/alert.ts'
+import { judgeDrift } from './drift.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { gapAt, outermostGap } from './modes.ts'
 import type { Gap } from './modes.ts'
@@ -13,7 +14,7 @@ import { highOf, isInBlock, isOutside, lowOf, outside } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
 import { judgeStuck } from './runs.ts'
 import { changeMaturityMs, stepAfterMs } from './series-knowledge.ts'
-import { driftLevel, seasonBins, slot, statistic, windowReadings } from './series-state.ts'
+import { seasonBins, slot, statistic, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { dayMs, settings } from './settings.ts'
 
@@ -293,21 +294,4 @@ function fromUsual(season: Float32Array, bin: number, value: number): number {
   if (Math.abs(before) < Math.abs(nearest)) nearest = before
   if (Math.abs(after) < Math.abs(nearest)) nearest = after
   return nearest
-}
-
-/** The average of a day, outside everything seen while the machine was new: creeping wear, to which all other pasts adapt. */
-function judgeDrift({ numbers }: SeriesState, elapsedMs: number, value: number, judgement: Judgement): void {
-  const low = numbers[slot.driftLow]!
-  const high = numbers[slot.driftHigh]!
-  // Unknown until commissioning is over.
-  if (!(high >= low)) return
-  const level = driftLevel(numbers, elapsedMs, value)
-  const room = settings.driftMarginRanges * Math.max(high - low, settings.levelRangeMin * Math.abs(low))
-  // All or nothing: what creeps would otherwise be a little worse with every reading.
-  if (Math.max(level - high, low - level) < room) return
-  judgement.severity = 1
-  judgement.detector = 'drift'
-  judgement.isHigh = level > high
-  judgement.expectedMin = low - room
-  judgement.expectedMax = high + room
 }

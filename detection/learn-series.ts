@@ -3,12 +3,13 @@
  * window, runs and pauses. All incremental; nothing is computed again over a window.
  */
 import type { DetectorName } from '../contract/alert.ts'
+import { adoptDrift, learnDrift } from './drift.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { closeModeBlock, learnModes, turnModeEpoch } from './modes.ts'
-import { adoptBlock, closeBlocks, highOf, isWider, lowOf, remember, turnEpoch } from './past.ts'
+import { adoptBlock, closeBlocks, isWider, remember, turnEpoch } from './past.ts'
 import { putSorted } from './rolling-window.ts'
 import { adoptRun, learnRun } from './runs.ts'
-import { driftLevel, slot, statistic, statistics, whole, windowReadings } from './series-state.ts'
+import { slot, statistic, statistics, whole, windowReadings } from './series-state.ts'
 import type { SeriesState } from './series-state.ts'
 import { settings } from './settings.ts'
 
@@ -93,12 +94,6 @@ export function forgetRecent({ numbers }: SeriesState): void {
   if (numbers[slot.abnormalRun]! > 0) numbers[slot.windowTaken] = 0
 }
 
-/** A fault is over that the average of a day still holds: it is no drift of what is left. */
-export function forgetDrift({ numbers }: SeriesState): void {
-  const [low, high] = [numbers[slot.driftLow]!, numbers[slot.driftHigh]!]
-  if (high >= low) numbers[slot.driftLevel] = Math.min(high, Math.max(low, numbers[slot.driftLevel]!))
-}
-
 function learnStep(numbers: Float64Array, { jump }: Judgement): void {
   const step = Math.abs(jump)
   const smallest = numbers[slot.smallestStep]!
@@ -117,26 +112,6 @@ function learnInterval(numbers: Float64Array, elapsedMs: number, isGap: boolean)
     numbers[slot.longestGapMs]!,
     Math.min(elapsedMs, Math.max(settings.missingMs, 2 * numbers[slot.longestGapMs]!)),
   )
-}
-
-function learnDrift({ numbers, past }: SeriesState, timeMs: number, elapsedMs: number, value: number): void {
-  const level = (numbers[slot.driftLevel] = driftLevel(numbers, elapsedMs, value))
-  if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) {
-    if (timeMs - numbers[slot.firstTimeMs]! < settings.commissioningMs) return
-    const [low, high] = [lowOf(past, statistic.level), highOf(past, statistic.level)]
-    // What has crept all the while, such as a counter, has no level yet: its average is near where it has come to, and behind the last readings.
-    const edge = settings.driftEdge * (high - low)
-    // Of a series that is read seldom, two hundred readings reach further back than the average of a day.
-    const isReadSeldom = numbers[slot.intervalMs]! > settings.slowWeight * settings.driftTauMs
-    const recent = numbers[isReadSeldom ? slot.fast : slot.slow]!
-    if ((level < low + edge && recent < level) || (level > high - edge && recent > level)) return
-    numbers[slot.driftLow] = low
-    numbers[slot.driftHigh] = high
-  }
-  // A level that has stayed is confirmed: it belongs to what the machine is.
-  if (numbers[slot.unusualRun]! < settings.adoptReadings) return
-  numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)
-  numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
 }
 
 /** @param isEvent something is going on that was never seen */
@@ -210,8 +185,5 @@ export function adoptLevel({ numbers, past }: SeriesState): void {
   const level = numbers[slot.fast]!
   adoptBlock(past, statistic.level)
   adoptRun(numbers)
-  numbers[slot.driftLevel] = level
-  if (!(numbers[slot.driftHigh]! >= numbers[slot.driftLow]!)) return
-  numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)
-  numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
+  adoptDrift(numbers, level)
 }

@@ -4,8 +4,6 @@
  * a ten-millionth beside the truth; the rolling window keeps the age of each value in a byte.
  */
 
-import { settings } from './settings.ts'
-
 /** Doubles from the start of the buffer. */
 export const slot = {
   count: 0,
@@ -123,12 +121,6 @@ export function seriesStateFrom(bytes: Uint8Array): SeriesState {
   if (bytes.length !== seriesStateBytes)
     throw new RangeError(`a series state of ${bytes.length} bytes, this program reads ${seriesStateBytes}`)
   return seriesStateOf(new Uint8Array(bytes).buffer)
-}
-
-/** The average of a day with one more reading in it. */
-export function driftLevel(numbers: Float64Array, elapsedMs: number, value: number): number {
-  const level = numbers[slot.driftLevel]!
-  return level + Math.min(0.1, Math.max(0, elapsedMs) / settings.driftTauMs) * (value - level)
 }
 
 /** A small whole number out of a state's doubles, as one that indices can be worked out from without a conversion at every step. */

@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 13
+export const detectorVersion = 14
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -82,6 +82,8 @@ export const settings = {
   driftTauMs: 24 * hourMs,
   commissioningMs: 7 * dayMs,
   driftMarginRanges: 0.25,
+  /** Once it is told, it goes on while the average is outside by this part of the margin. */
+  driftHysteresis: 0.5,
   /** While the average is in this outer part of all that was seen, and still on its way outwards, the series has no level that it could leave. */
   driftEdge: 0.2,
   /** A signal is missing after this long, so many of its intervals, and so many of the longest pauses it makes by itself. */

@@ -144,36 +144,6 @@ describe('what is usual for a machine', () => {
     const alerts = alertsOf(() => (random.next() < 0.002 ? 5.01 : 5), 60, 10)
     expect(alerts.filter((second) => second >= 2 * dayS)).toEqual([])
   })
-
-  test('a counter does not drift, a level does', () => {
-    const daily = (second: number) => Math.sin((2 * Math.PI * second) / dayS)
-    const random = randomOf('counter')
-    let count = 0
-    const counter: Signal = () => Math.round((count += 3 + random.next()))
-    expect(alertsOf(counter, 300, 21)).toEqual([])
-    const level: Signal = (second) => 20 + 5 * daily(second) + 0.3 * random.normal() + Math.max(0, second / dayS - 10)
-    expect(alertsOf(level, 300, 21).length).toBeGreaterThan(0)
-  })
-
-  test.each([600, 900, 3600])('nor does one that is read every %s s, for months', (everyS) => {
-    const random = randomOf('seldom')
-    let count = 1000
-    const counter: Signal = () => Math.round((count += everyS * (0.01 + 0.002 * random.normal())))
-    expect(alertsOf(counter, everyS, 90)).toEqual([])
-  })
-
-  test('a level that is mostly at the bottom of its range drifts, too', () => {
-    const random = randomOf('starts')
-    // Twenty for ten minutes when the machine starts in the morning, and ten otherwise, until it wears.
-    const starting: Signal = (second) =>
-      ((second % dayS) / 60 < 10 ? 20 : 10) + 0.1 * random.normal() - 0.5 * Math.max(0, second / dayS - 10)
-    const score = scoreSeries()
-    let driftedAt = Number.POSITIVE_INFINITY
-    for (let second = 0; second < 21 * dayS; second += 60)
-      if (score(startMs + second * 1000, starting(second)).detector === 'drift') driftedAt = Math.min(driftedAt, second / dayS)
-    expect(driftedAt).toBeGreaterThan(10)
-    expect(driftedAt).toBeLessThan(18)
-  })
 })
 
 describe('one thing is told once', () => {
