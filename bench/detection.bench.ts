@@ -1,5 +1,6 @@
 /** Quality and cost of detection: the public benchmark, signals of many shapes, a simulated plant with labelled faults, and CPU and memory a reading. */
 import { asDeployed } from './as-deployed.ts'
+import { measureChanges } from './detection/changes.ts'
 import type * as Cost from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
 import { measureCreep, measureRecurrence, measureYoung } from './detection/other-faults.ts'
@@ -18,6 +19,7 @@ if (parts.includes('other')) {
   measureRecurrence()
   measureCreep()
   measureYoung()
+  measureChanges()
 }
 if (parts.includes('plant')) measurePlant()
 if (parts.includes('wear')) measureWear()

@@ -63,12 +63,10 @@ function isCommissioned(numbers: Float64Array): boolean {
 
 function commission(numbers: Float64Array, past: Float32Array, level: number): void {
   const [low, high] = [lowOf(past, statistic.level), highOf(past, statistic.level)]
-  // What has crept all the while, such as a counter, has no level yet: its average is near where it has come to, and behind the last readings.
+  // What has crept all the while, such as a counter, has no level yet: its last readings are near where it has come to, and its average behind them.
   const edge = settings.driftEdge * (high - low)
-  // Of a series that is read seldom, two hundred readings reach further back than the average of a day.
-  const isReadSeldom = numbers[slot.intervalMs]! > settings.slowWeight * settings.driftTauMs
-  const recent = numbers[isReadSeldom ? slot.fast : slot.slow]!
-  if ((level < low + edge && recent < level) || (level > high - edge && recent > level)) return
+  const [lowest, highest] = [Math.min(numbers[slot.fast]!, numbers[slot.slow]!), Math.max(numbers[slot.fast]!, numbers[slot.slow]!)]
+  if (lowest < Math.min(low + edge, level) || highest > Math.max(high - edge, level)) return
   numbers[slot.driftLow] = low
   numbers[slot.driftHigh] = high
 }

@@ -62,6 +62,24 @@ describe('drift', () => {
     expect(alertsOf(counter, everyS, 90)).toEqual([])
   })
 
+  test.each([
+    ['is read more often', 600, 0],
+    ['counts on from another number', 60, 7000],
+  ])('nor does one that %s from some day on', (_, firstEveryS, jump) => {
+    const random = randomOf('from some day')
+    const score = scoreSeries()
+    const detectors = new Set<string | undefined>()
+    let count = 1000
+    for (let second = 0; second < 40 * dayS; second += 60) {
+      count += 60 * (0.01 + 0.002 * random.normal())
+      if (second === 10 * dayS) count += jump
+      if (second < 10 * dayS && second % firstEveryS > 0) continue
+      const { score: told, detector } = score(startMs + second * 1000, Math.round(count))
+      if (told >= 0.5) detectors.add(detector)
+    }
+    expect(detectors).not.toContain('drift')
+  })
+
   test('a level that is mostly at the bottom of its range drifts, too', () => {
     const random = randomOf('starts')
     // Twenty for ten minutes when the machine starts in the morning, and ten otherwise, until it wears.

@@ -56,7 +56,7 @@ export const mutations: readonly Mutation[] = [
     file: 'detection/settings.ts',
     from: 'driftEdge: 0.2',
     to: 'driftEdge: 0',
-    tests: 'test/detection/usual.test.ts',
+    tests: 'test/detection/drift.test.ts',
   },
   {
     what: 'the relation of signals is not discounted far from the usual',
