@@ -29,10 +29,10 @@ export function learnDrift({ numbers, past }: SeriesState, timeMs: number, elaps
     return
   }
   const unusualRun = numbers[slot.unusualRun]!
-  // A level that has stayed is confirmed.
-  if (unusualRun >= settings.adoptReadings) widenTo(numbers, level)
   // What comes back by itself, as an average of days goes up and down, would be news every day.
-  else if (unusualRun > 0 && isOut(numbers, before) && !isOut(numbers, level)) widenBeyond(numbers, before)
+  const isBack = unusualRun > 0 && isOut(numbers, before) && !isOut(numbers, level)
+  // A level that has stayed is confirmed.
+  if (isBack || unusualRun >= settings.adoptReadings) widenTo(numbers, level)
 }
 
 /** The level the series has now is normal from here on: its fast average, and the day's, whose waves it may be the crest of. */
@@ -86,11 +86,4 @@ function isOut(numbers: Float64Array, level: number): boolean {
 function widenTo(numbers: Float64Array, level: number): void {
   numbers[slot.driftLow] = Math.min(numbers[slot.driftLow]!, level)
   numbers[slot.driftHigh] = Math.max(numbers[slot.driftHigh]!, level)
-}
-
-/** By its margin, on the side on which a level is. */
-function widenBeyond(numbers: Float64Array, level: number): void {
-  const room = roomOf(numbers)
-  if (level > numbers[slot.driftHigh]!) numbers[slot.driftHigh]! += room
-  else numbers[slot.driftLow]! -= room
 }

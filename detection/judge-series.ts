@@ -10,7 +10,7 @@ import { judgeDrift } from './drift.ts'
 import type { Judgement, SeriesTraits } from './judgement.ts'
 import { gapAt, outermostGap } from './modes.ts'
 import type { Gap } from './modes.ts'
-import { highOf, isInBlock, isOutside, lowOf, outside } from './past.ts'
+import { highOf, isInBlock, isOutside, lowOf, outside, tailOf } from './past.ts'
 import { medianAbsoluteDeviation, medianOfSorted, tenthsDeviation } from './rolling-window.ts'
 import { judgeStuck } from './runs.ts'
 import { changeMaturityMs, stepAfterMs } from './series-knowledge.ts'
@@ -261,16 +261,26 @@ function compareWithPast(
   const { past } = state
   const distance = outside(past, index, now, rangeMin)
   if (distance === 0) return
-  const severity = Math.abs(distance) / margin
+  const narrowed = margin * marginShare(state, index, rangeMin)
+  const severity = Math.abs(distance) / narrowed
   if (severity <= judgement.severity || isDaily(state, index, now, value, judgement)) return
   const low = lowOf(past, index)
   const high = highOf(past, index)
-  const room = margin * Math.max(high - low, rangeMin)
+  const room = narrowed * Math.max(high - low, rangeMin)
   judgement.severity = severity
   judgement.detector = detector
   judgement.isHigh = distance > 0
   judgement.expectedMin = base + low - room
   judgement.expectedMax = base + high + room
+}
+
+/** Where all blocks go about as far, what goes further is unusual sooner. How far they go is known after days. */
+function marginShare({ numbers, past }: SeriesState, index: number, rangeMin: number): number {
+  const { levelMaturityMs, evenMarginShare, tailMargin } = settings
+  const seenMs = numbers[slot.lastTimeMs]! - numbers[slot.firstTimeMs]!
+  if (seenMs <= levelMaturityMs) return 1
+  const ofTail = Math.min(1, evenMarginShare + tailMargin * tailOf(past, index, rangeMin))
+  return 1 - (1 - levelMaturityMs / seenMs) * (1 - ofTail)
 }
 
 /**

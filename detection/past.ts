@@ -45,6 +45,16 @@ export function outside(past: Float32Array, statistic: number, value: number, ra
   return 0
 }
 
+/** How far the most extreme block lies beyond the second most extreme one, in ranges, on the side where it is farther: large where tails are heavy. */
+export function tailOf(past: Float32Array, statistic: number, rangeMin: number): number {
+  const at = statistic * pastFloats
+  const low = lowOf(past, statistic)
+  const high = highOf(past, statistic)
+  const below = low - Math.min(past[at + lowest]!, past[at + before + lowest]!)
+  const above = Math.max(past[at + highest]!, past[at + before + highest]!) - high
+  return Math.max(below, above) / Math.max(high - low, rangeMin)
+}
+
 export function remember(past: Float32Array, statistic: number, value: number): void {
   const at = statistic * pastFloats + block
   if (value < past[at]!) past[at] = value

@@ -32,6 +32,9 @@ export const settings = {
   levelMaturityMs: dayMs,
   changeMaturity: { readings: 400, msMin: 400_000, msMax: hourMs },
   maturityReaches: 40,
+  /** Part of the margin where the most extreme blocks of a past agree, and what of it comes back for each range that they do not. */
+  evenMarginShare: 0.6,
+  tailMargin: 3,
   /** Of a wave that takes minutes, two blocks may hold no more than its crest. */
   highPassAfterMs: 240_000,
   /** An average of two hundred readings has hardly moved in less: two blocks of it are no past yet. */

@@ -88,14 +88,17 @@ describe('a healthy series', () => {
 })
 
 describe('what each detector sees', () => {
-  test('a value outside everything the series has done, of one that jumps about within it', () => {
+  test.each([
+    ['always goes about as far', 0.7, 20],
+    ['went farther once', 1, 26],
+  ])('a value outside everything the series has done, of one that jumps about within it and %s', (_, share, once) => {
     const { told, feed } = series()
     const random = randomOf('jumps about')
-    feed(Array.from({ length: 4 * 1440 }, () => 17 + 6 * random.next()))
+    feed(Array.from({ length: 4 * 1440 }, (_minute, minute) => (minute === 2 * 1440 ? once : 17 + 6 * random.next())))
     expect(told).toEqual([])
     // From the middle: the change is not the largest, nor is the distance from what was lately.
-    feed([20, 27.5])
-    expect(told).toMatchObject([{ detector: 'level', expectedMax: expect.closeTo(23 + 0.625 * 6, 1) }])
+    feed([20, 28.5])
+    expect(told).toMatchObject([{ detector: 'level', expectedMax: expect.closeTo(23 + share * 0.625 * 6, 1) }])
   })
 
   test('a value that is usual, but not at this time of day', () => {

@@ -22,6 +22,8 @@ function grownWhenTold(kind: 'pump' | 'compressor' | 'vehicle' | 'motor', fault:
 describe('wear that takes a day to grow is told before it is a sixth of what it will be', () => {
   test.each([
     ['pump', 'imbalance', 1, 2],
+    ['pump', 'cavitation', 1, 2],
+    ['motor', 'gear-wear', 10, 3],
     ['compressor', 'loose-mounting', 10, 3],
     ['motor', 'overheating', 10, 3],
     ['vehicle', 'cooling-failure', 10, 3],

@@ -269,10 +269,24 @@ export const mutations: readonly Mutation[] = [
     tests: 'test/detection/aftermath.test.ts',
   },
   {
+    what: 'a past whose blocks go about as far has as wide a margin as any',
+    file: 'detection/settings.ts',
+    from: 'evenMarginShare: 0.6',
+    to: 'evenMarginShare: 1',
+    tests: 'test/detection/series.test.ts',
+  },
+  {
+    what: 'heavy tails have as narrow a margin as any',
+    file: 'detection/settings.ts',
+    from: 'tailMargin: 3',
+    to: 'tailMargin: 0',
+    tests: 'test/detection/series.test.ts',
+  },
+  {
     what: 'an average that goes up and down over the edge is news every day',
     file: 'detection/drift.ts',
-    from: 'widenBeyond(numbers, before)',
-    to: 'widenTo(numbers, level)',
+    from: 'if (isBack || unusualRun',
+    to: 'if (unusualRun',
     tests: 'test/detection/drift.test.ts',
   },
   {
