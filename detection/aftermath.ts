@@ -83,7 +83,7 @@ export function settle(watch: DeviceWatch, signal: SignalWatch, course: Course, 
   else if (course === 'returning') keepOrigin(signal, signal.origin!.level)
   const returned = events.find((event) => event.kind === 'returned')
   if (isBack || returned) forgetRecent(signal.state)
-  if (isBack || returned?.why === 'normal-again') forgetDrift(signal.state.numbers)
+  if (isBack || returned?.why === 'normal-again') forgetDrift(signal.state)
 }
 
 /** Undefined when nothing has happened, or long ago. */

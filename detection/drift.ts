@@ -45,7 +45,7 @@ export function adoptDrift(numbers: Float64Array, level: number): void {
 }
 
 /** A fault is over that the average of a day still holds: it is no drift of what is left. */
-export function forgetDrift(numbers: Float64Array): void {
+export function forgetDrift({ numbers }: SeriesState): void {
   const [low, high] = [numbers[slot.driftLow]!, numbers[slot.driftHigh]!]
   if (isCommissioned(numbers)) numbers[slot.driftLevel] = Math.min(high, Math.max(low, numbers[slot.driftLevel]!))
 }

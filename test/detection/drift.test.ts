@@ -1,38 +1,10 @@
 /** What creeps is told while it gets worse; where a signal has come to, it may stay. */
 import { describe, expect, test } from 'vitest'
-import { watchReading } from '../../detection/device-watch.ts'
-import { scoreSeries } from '../../detection/score-series.ts'
-import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomOf } from '../../device-sim/random.ts'
+import { alertsOf, raisedOf } from '../support/watched-signal.ts'
+import type { Signal } from '../support/watched-signal.ts'
 
-const startMs = Date.UTC(2026, 0, 5)
 const dayS = 86_400
-
-type Signal = (second: number) => number
-
-/** Days at which a reading is an alert. */
-function alertsOf(signal: Signal, everyS: number, days: number): { day: number; detector: string | undefined }[] {
-  const score = scoreSeries()
-  const alerts = []
-  for (let second = 0; second < days * dayS; second += everyS) {
-    const { score: told, detector } = score(startMs + second * 1000, signal(second))
-    if (told >= 0.5) alerts.push({ day: second / dayS, detector })
-  }
-  return alerts
-}
-
-/** The same as the hot path tells it. */
-function raisedOf(signal: Signal, everyS: number, days: number): { day: number }[] {
-  const watch = newDeviceWatch('machine-1')
-  const raised: { day: number }[] = []
-  let seq = 0
-  for (let second = 0; second < days * dayS; second += everyS) {
-    const timeMs = startMs + second * 1000
-    const reading = { signal: 'level', bootId: 'b', seq: ++seq, timeMs, value: signal(second) }
-    for (const { kind } of watchReading(watch, reading, undefined, timeMs)) if (kind === 'raised') raised.push({ day: second / dayS })
-  }
-  return raised
-}
 
 const daily = (second: number) => Math.sin((2 * Math.PI * second) / dayS)
 
@@ -67,16 +39,12 @@ describe('drift', () => {
     ['counts on from another number', 60, 7000],
   ])('nor does one that %s from some day on', (_, firstEveryS, jump) => {
     const random = randomOf('from some day')
-    const score = scoreSeries()
-    const detectors = new Set<string | undefined>()
     let count = 1000
-    for (let second = 0; second < 40 * dayS; second += 60) {
-      count += 60 * (0.01 + 0.002 * random.normal())
-      if (second === 10 * dayS) count += jump
-      if (second < 10 * dayS && second % firstEveryS > 0) continue
-      const { score: told, detector } = score(startMs + second * 1000, Math.round(count))
-      if (told >= 0.5) detectors.add(detector)
+    const counter: Signal = (second) => {
+      count += 60 * (0.01 + 0.002 * random.normal()) + (second === 10 * dayS ? jump : 0)
+      return second < 10 * dayS && second % firstEveryS > 0 ? undefined : Math.round(count)
     }
+    const detectors = alertsOf(counter, 60, 40).map(({ detector }) => detector)
     expect(detectors).not.toContain('drift')
   })
 
@@ -85,10 +53,7 @@ describe('drift', () => {
     // Twenty for ten minutes when the machine starts in the morning, and ten otherwise, until it wears.
     const starting: Signal = (second) =>
       ((second % dayS) / 60 < 10 ? 20 : 10) + 0.1 * random.normal() - 0.5 * Math.max(0, second / dayS - 10)
-    const score = scoreSeries()
-    let driftedAt = Number.POSITIVE_INFINITY
-    for (let second = 0; second < 21 * dayS; second += 60)
-      if (score(startMs + second * 1000, starting(second)).detector === 'drift') driftedAt = Math.min(driftedAt, second / dayS)
+    const driftedAt = alertsOf(starting, 60, 21).find(({ detector }) => detector === 'drift')!.second / dayS
     expect(driftedAt).toBeGreaterThan(10)
     expect(driftedAt).toBeLessThan(18)
   })
@@ -98,7 +63,7 @@ describe('drift', () => {
     const creeping: Signal = (second) => 50 + 3 * daily(second) + 0.5 * random.normal() + Math.max(0, (14 * (second / dayS - 10)) / 30)
     const told = alertsOf(creeping, everyS, 40)
     expect(told.map(({ detector }) => detector)).toEqual(['drift', 'drift'])
-    expect(told[0]!.day).toBeLessThan(25)
+    expect(told[0]!.second).toBeLessThan(25 * dayS)
   })
 
   const changes: readonly (readonly [string, (value: number) => number])[] = [
@@ -111,7 +76,7 @@ describe('drift', () => {
     (how, everyS, otherwise) => {
       for (const toldOf of [alertsOf, raisedOf]) {
         const told = toldOf(wave(how, otherwise), everyS, 40)
-        expect(told.filter(({ day }) => day < 10 || day > 17)).toEqual([])
+        expect(told.filter(({ second }) => second < 10 * dayS || second > 17 * dayS)).toEqual([])
         expect(told.length).toBeGreaterThan(0)
         expect(told.length).toBeLessThanOrEqual(4)
       }

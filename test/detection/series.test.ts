@@ -97,7 +97,7 @@ describe('what each detector sees', () => {
     feed(Array.from({ length: 4 * 1440 }, (_minute, minute) => (minute === 2 * 1440 ? once : 17 + 6 * random.next())))
     expect(told).toEqual([])
     // From the middle: the change is not the largest, nor is the distance from what was lately.
-    feed([20, 28.5])
+    feed([20, 27.5])
     expect(told).toMatchObject([{ detector: 'level', expectedMax: expect.closeTo(23 + share * 0.625 * 6, 1) }])
   })
 

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { shapes } from '../../bench/detection/signal-shapes.ts'
-import { watchReading } from '../../detection/device-watch.ts'
-import { scoreSeries } from '../../detection/score-series.ts'
-import { newDeviceWatch } from '../../detection/watch-state.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import { eventsOfMachine } from '../support/watched-machine.ts'
+import { alertsOf, raisedOf } from '../support/watched-signal.ts'
+import type { Signal } from '../support/watched-signal.ts'
 
 const dayS = 86_400
 const startMs = Date.UTC(2026, 0, 5)
@@ -36,21 +35,6 @@ describe('wear that takes a day to grow is told before it is a sixth of what it 
   })
 })
 
-/** Seconds at which a signal is told of that does so for some days and is something else then: by `millwright detect`, and by the hot path. */
-function toldOf(signal: (second: number) => number, everyS: number, days: number): { readonly detect: number[]; readonly watch: number[] } {
-  const score = scoreSeries()
-  const watch = newDeviceWatch('machine-1')
-  const told = { detect: [] as number[], watch: [] as number[] }
-  for (let seq = 0; seq * everyS < days * dayS; seq++) {
-    const second = seq * everyS
-    const [timeMs, value] = [startMs + second * 1000, signal(second)]
-    if (score(timeMs, value).score >= 0.5) told.detect.push(second)
-    const events = watchReading(watch, { signal: 'level', bootId: 'b', seq, timeMs, value }, undefined, timeMs)
-    if (events.some(({ kind }) => kind === 'raised')) told.watch.push(second)
-  }
-  return told
-}
-
 describe('a signal alone that creeps away', () => {
   const cases = ['noise', 'daily wave', 'on and off', 'working week', 'batches', 'whole degrees', 'processor load'].flatMap((shape) =>
     [10, 60].flatMap((everyS) =>
@@ -62,21 +46,20 @@ describe('a signal alone that creeps away', () => {
   )
 
   test.each(cases)('%s, read every %s s: by %s times its range within %s h is told, before it is there', (shape, everyS, ranges, hours) => {
-    const signal = shapes[shape]!(randomOf(`creeps ${shape}`), everyS)
     const onsetS = 4 * dayS
-    let [low, high] = [Infinity, -Infinity]
-    const told = toldOf(
-      (second) => {
+    const creeping = (): Signal => {
+      const signal = shapes[shape]!(randomOf(`creeps ${shape}`), everyS)
+      let [low, high] = [Infinity, -Infinity]
+      return (second) => {
         const value = signal(second)!
         if (second >= onsetS) return value + (ranges * (high - low) * (second - onsetS)) / hours / 3600
         low = Math.min(low, value)
         high = Math.max(high, value)
         return value
-      },
-      everyS,
-      4 + hours / 24,
-    )
-    for (const seconds of [told.detect, told.watch]) {
+      }
+    }
+    for (const toldOf of [alertsOf, raisedOf]) {
+      const seconds = toldOf(creeping(), everyS, 4 + hours / 24).map(({ second }) => second)
       expect(seconds.filter((second) => second >= dayS && second < onsetS)).toEqual([])
       expect(seconds.some((second) => second >= onsetS)).toBe(true)
       expect(seconds.length).toBeLessThanOrEqual(24)
@@ -85,8 +68,10 @@ describe('a signal alone that creeps away', () => {
 })
 
 test.each([1, 10, 60])('a signal that is noisy from now on is told of once or twice in two days, read every %s s', (everyS) => {
-  const random = randomOf('noisy')
-  const { detect, watch } = toldOf((second) => 20 + (second < 2 * dayS ? 0.2 : 5) * random.normal(), everyS, 4)
-  expect([1, 2]).toContain(detect.length)
-  expect([1, 2]).toContain(watch.length)
+  const noisy = (): Signal => {
+    const random = randomOf('noisy')
+    return (second) => 20 + (second < 2 * dayS ? 0.2 : 5) * random.normal()
+  }
+  expect([1, 2]).toContain(alertsOf(noisy(), everyS, 4).length)
+  expect([1, 2]).toContain(raisedOf(noisy(), everyS, 4).length)
 })

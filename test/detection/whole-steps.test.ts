@@ -2,22 +2,19 @@
 import { describe, expect, test } from 'vitest'
 import { scoreSeries } from '../../detection/score-series.ts'
 import { randomOf } from '../../device-sim/random.ts'
+import { alertsOf } from '../support/watched-signal.ts'
+import type { Signal } from '../support/watched-signal.ts'
 
 const startMs = 1_700_000_000_000
 const dayS = 86_400
 
-/** Alerts of a series that is slow, noisy by a tenth, and told in steps. */
-function alertsOf(step: number, everyS: number, days: number, change: (value: number, second: number) => number = (value) => value) {
+/** A series that is slow, noisy by a tenth, and told in steps. */
+function inSteps(step: number, change: (value: number, second: number) => number = (value) => value): Signal {
   const random = randomOf(`steps of ${step}`)
-  const score = scoreSeries()
-  const alerts: { second: number; detector: string | undefined }[] = []
-  for (let second = 0; second < days * dayS; second += everyS) {
+  return (second) => {
     const value = 22 + 2 * Math.sin((2 * Math.PI * second) / dayS) + 0.1 * random.normal()
-    const told = Math.round(change(value, second) / step) * step
-    const { score: now, detector } = score(startMs + second * 1000, told)
-    if (now >= 0.5) alerts.push({ second, detector })
+    return Math.round(change(value, second) / step) * step
   }
-  return alerts
 }
 
 describe('a series in whole steps', () => {
@@ -27,13 +24,14 @@ describe('a series in whole steps', () => {
     [0.5, 60],
     [1, 300],
   ])('of %s, told every %s seconds, is at most once news on its first day, and never again', (step, everyS) => {
-    const alerts = alertsOf(step, everyS, 4).filter(({ detector }) => detector !== 'stuck')
+    const alerts = alertsOf(inSteps(step), everyS, 4).filter(({ detector }) => detector !== 'stuck')
     expect(alerts.filter(({ second }) => second < dayS).length).toBeLessThanOrEqual(1)
     expect(alerts.filter(({ second }) => second >= dayS)).toEqual([])
   })
 
   test('that moves by many steps is news at once', () => {
-    const alerts = alertsOf(0.5, 10, 3, (value, second) => (second >= 2.5 * dayS ? value + 6 : value))
+    const shifted = inSteps(0.5, (value, second) => (second >= 2.5 * dayS ? value + 6 : value))
+    const alerts = alertsOf(shifted, 10, 3)
     expect(alerts.find(({ second }) => second >= 2.5 * dayS)!.second).toBeLessThan(2.5 * dayS + 30)
   })
 })
