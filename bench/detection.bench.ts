@@ -5,6 +5,7 @@ import type * as Cost from './detection/cost.ts'
 import { measureNab } from './detection/nab.ts'
 import { measureCreep, measureRecurrence, measureYoung } from './detection/other-faults.ts'
 import { measureOtherSignals } from './detection/other-signals.ts'
+import { measurePauses } from './detection/pauses.ts'
 import { measurePlant } from './detection/plant.ts'
 import { measureWear } from './detection/wear.ts'
 import { printHeader } from './measure.ts'
@@ -20,6 +21,7 @@ if (parts.includes('other')) {
   measureCreep()
   measureYoung()
   measureChanges()
+  measurePauses()
 }
 if (parts.includes('plant')) measurePlant()
 if (parts.includes('wear')) measureWear()

@@ -36,16 +36,16 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   }
   judgement.kind = count < settings.learningReadings ? 'learning' : 'judged'
   const intervalMs = numbers[slot.intervalMs]!
-  // Of the second reading nobody can say whether it is late.
-  judgement.isGap = intervalMs > 0 && Math.abs(elapsedMs) > Math.max(settings.gapMs, settings.gapIntervals * intervalMs)
-  judgement.isLongGap = judgement.isGap && Math.abs(elapsedMs) > settings.longGapIntervals * intervalMs
+  const pauseMs = Math.abs(elapsedMs)
+  judgement.isGap = isGap(numbers, pauseMs)
+  judgement.isLongGap = judgement.isGap && pauseMs > settings.longGapIntervals * intervalMs
   // What was recent before a long gap is not recent any more: averages begin again.
   const fewest = judgement.isLongGap ? 1 : 1 / (numbers[slot.averaged]! + 1)
   const fast = numbers[slot.fast]!
   const slow = numbers[slot.slow]!
   judgement.fast = fast + Math.max(fewest, settings.fastWeight) * (value - fast)
   judgement.slow = slow + Math.max(fewest, settings.slowWeight) * (value - slow)
-  judgement.isJump = !judgement.isGap && Math.abs(elapsedMs) <= settings.jumpMsMax
+  judgement.isJump = pauseMs <= Math.min(settings.jumpMsMax, settings.jumpIntervals * intervalMs)
   judgement.highPassed = judgement.isLongGap ? 0 : value - numbers[slot.highPass]!
   judgement.bin = binOf(timeMs)
   judgement.seasonal = fromUsual(season, judgement.bin, value)
@@ -64,6 +64,15 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   if (judgement.severity >= 1) return
   if (!traits.isJumpy) judgeDrift(state, elapsedMs, value, judgement)
   if (!traits.isThinned) judgeStuck(state, timeMs, value, traits, judgement)
+}
+
+/** A pause across which nothing is concluded: by the clock, or by the pace of a series that does not pause again and again. */
+function isGap(numbers: Float64Array, pauseMs: number): boolean {
+  const intervalMs = numbers[slot.intervalMs]!
+  // Of the second reading nobody can say whether it is late.
+  if (pauseMs <= settings.missingMs || intervalMs === 0) return false
+  if (pauseMs > Math.max(settings.gapMs, settings.gapIntervals * intervalMs)) return true
+  return pauseMs > settings.longGapIntervals * intervalMs && numbers[slot.averaged]! * settings.slowWeight >= 1
 }
 
 /** @param most by how much the value may have changed since the last */

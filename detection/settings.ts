@@ -4,7 +4,7 @@
  */
 
 /** Changes whenever the same readings may get another verdict. */
-export const detectorVersion = 14
+export const detectorVersion = 15
 
 export const dayMs = 86_400_000
 const hourMs = 3_600_000
@@ -14,10 +14,14 @@ export const settings = {
   gapMs: 300_000,
   /** A gap is also so many times the usual interval. */
   gapIntervals: 10,
-  /** After so many the averages and the rolling window hold nothing that is recent: three times the memory of the high-pass. */
+  /**
+   * After so many the averages and the rolling window hold nothing that is recent: three times the memory of the high-pass. Of a
+   * series that is read often it is a gap however short, if none came while the slow average was made.
+   */
   longGapIntervals: 60,
-  /** Between readings further apart anything may have happened: their difference is no jump. */
+  /** Between readings further apart, or by so many usual intervals, anything may have happened: their difference is no jump. */
   jumpMsMax: 600_000,
+  jumpIntervals: 5,
   /** Weights of the exponential averages: the last ten, twenty, two hundred readings. */
   fastWeight: 0.1,
   highPassWeight: 0.05,

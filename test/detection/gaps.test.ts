@@ -5,6 +5,7 @@ import { newJudgement } from '../../detection/judgement.ts'
 import { learn } from '../../detection/learn-series.ts'
 import { plainTraits } from '../../detection/plain-traits.ts'
 import { newSeriesState } from '../../detection/series-state.ts'
+import { mixedMachines } from '../../device-sim/plant.ts'
 import { randomOf } from '../../device-sim/random.ts'
 import { eventsOfMachine } from '../support/watched-machine.ts'
 
@@ -49,6 +50,31 @@ describe('a gap', () => {
 
   test('leaves the interval what it was when it is over', () => {
     expect(gapsOf([...times(1000, 1), 7200, ...times(20, 1), 400]).at(-1)).toBe(true)
+  })
+})
+
+describe('a gap of a series that is read every second', () => {
+  test('is a minute, if none came while the slow average was made', () => {
+    const after = (seconds: number, ...before: number[]) => gapsOf([...times(300, 1), ...before, seconds]).at(-1)
+    expect([after(59), after(61)]).toEqual([false, true])
+    expect([after(61, 61, ...times(100, 1)), after(61, 61, ...times(250, 1))]).toEqual([false, true])
+  })
+
+  test('is none below half a minute, however often it is read', () => {
+    const after = (seconds: number) => gapsOf([...times(300, 0.1), seconds]).at(-1)
+    expect([after(29), after(31)]).toEqual([false, true])
+  })
+
+  test('is none in bursts', () => {
+    const bursts = Array.from({ length: 100 }, () => [240, ...times(59, 1)]).flat()
+    expect(gapsOf(bursts).filter(Boolean).length).toBeLessThan(30)
+  })
+})
+
+describe('a machine whose cloud sleeps for some minutes every half hour', () => {
+  test.each(mixedMachines(8))('$deviceId goes on elsewhere, and that is no news', (machine) => {
+    const isAway = (second: number) => second % 1800 >= 300 && second % 1800 < 570
+    expect(eventsOfMachine(machine, { seed: 'millwright', seconds: 2 * 3600, isAway })).toEqual([])
   })
 })
 

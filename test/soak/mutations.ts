@@ -129,6 +129,20 @@ export const mutations: readonly Mutation[] = [
     tests: 'test/detection/young-series.test.ts',
   },
   {
+    what: 'a change across a pause is a jump',
+    file: 'detection/settings.ts',
+    from: 'jumpIntervals: 5',
+    to: 'jumpIntervals: 5_000',
+    tests: 'test/detection/gaps.test.ts',
+  },
+  {
+    what: 'what was recent before a pause of minutes is recent after it',
+    file: 'detection/judge-series.ts',
+    from: 'return pauseMs > settings.longGapIntervals * intervalMs &&',
+    to: 'return false &&',
+    tests: 'test/detection/gaps.test.ts',
+  },
+  {
     what: 'a change by one step is news',
     file: 'detection/judge-series.ts',
     from: 'Math.max(noise, 2 * step)',
