@@ -39,6 +39,7 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   const pauseMs = Math.abs(elapsedMs)
   judgement.isGap = isGap(numbers, pauseMs)
   judgement.isLongGap = judgement.isGap && pauseMs > settings.longGapIntervals * intervalMs
+  judgement.seenMs = seenMsOf(numbers, timeMs, judgement.isGap)
   // What was recent before a long gap is not recent any more: averages begin again.
   const fewest = judgement.isLongGap ? 1 : 1 / (numbers[slot.averaged]! + 1)
   const fast = numbers[slot.fast]!
@@ -52,18 +53,17 @@ export function judge(state: SeriesState, timeMs: number, value: number, traits:
   judgement.jump = value - numbers[slot.lastValue]!
   judgement.reversal = reversalOf(numbers[slot.lastJump]!, judgement.jump)
   judgement.rolling = 0
-  if (traits.isModal) judgeModal(state, timeMs, value, traits, judgement)
+  if (traits.isModal) judgeModal(state, value, traits, judgement)
   if (!traits.isJumpy) {
     if (numbers[slot.windowTaken]! >= windowReadings && !judgement.isLongGap) judgeRolling(state, value, traits, judgement)
-    if (count >= settings.noveltyReadings && isAnythingOutside(state.past, value, judgement))
-      judgeNovelty(state, timeMs, value, traits, judgement)
+    if (count >= settings.noveltyReadings && isAnythingOutside(state.past, value, judgement)) judgeNovelty(state, value, traits, judgement)
   }
   if (traits.ratePerSMax !== undefined && elapsedMs > 0 && !judgement.isGap)
     judgeRate((traits.ratePerSMax * Math.max(elapsedMs, intervalMs)) / 1000, value, judgement)
   judgement.momentary = judgement.severity
   if (judgement.severity >= 1) return
   if (!traits.isJumpy) judgeDrift(state, elapsedMs, value, judgement)
-  if (!traits.isThinned) judgeStuck(state, timeMs, value, traits, judgement)
+  if (!traits.isThinned) judgeStuck(state, value, traits, judgement)
 }
 
 /** A pause across which nothing is concluded: by the clock, or by the pace of a series that does not pause again and again. */
@@ -73,6 +73,13 @@ function isGap(numbers: Float64Array, pauseMs: number): boolean {
   if (pauseMs <= settings.missingMs || intervalMs === 0) return false
   if (pauseMs > Math.max(settings.gapMs, settings.gapIntervals * intervalMs)) return true
   return pauseMs > settings.longGapIntervals * intervalMs && numbers[slot.averaged]! * settings.slowWeight >= 1
+}
+
+/** Nothing was seen in a gap: what was seen for minutes, and is seen again the next day, is not known for a day. */
+function seenMsOf(numbers: Float64Array, timeMs: number, isBehindGap: boolean): number {
+  const seenMs = timeMs - numbers[slot.firstTimeMs]!
+  const seenBeforeMs = numbers[slot.lastTimeMs]! - numbers[slot.firstTimeMs]!
+  return isBehindGap && seenMs > 2 * seenBeforeMs ? (1 + settings.gapAgeShare) * seenBeforeMs : seenMs
 }
 
 /** @param most by how much the value may have changed since the last */
@@ -89,6 +96,7 @@ function judgeRate(most: number, value: number, judgement: Judgement): void {
 function begin(judgement: Judgement, timeMs: number, value: number): void {
   judgement.kind = 'learning'
   judgement.isGap = judgement.isLongGap = judgement.isJump = false
+  judgement.seenMs = 0
   judgement.bin = binOf(timeMs)
   judgement.fast = judgement.slow = value
   judgement.highPassed = judgement.jump = judgement.reversal = judgement.rolling = 0
@@ -146,13 +154,12 @@ function isAnythingOutside(past: Float32Array, value: number, { highPassed, seas
 /** How far level, high-pass, season, jump and step lie outside their own past. */
 function judgeNovelty(
   state: SeriesState,
-  timeMs: number,
   value: number,
   { resolution, hasModes, configuration }: SeriesTraits,
   judgement: Judgement,
 ): void {
   const { numbers } = state
-  const seenMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
+  const seenMs = Math.max(1, judgement.seenMs)
   const noise = noiseOf(numbers, resolution)
   const ofLevel = configuration.marginRanges * (1 + settings.levelMaturityMs / seenMs)
   const { highPassed, seasonal, jump, fast, slow } = judgement
@@ -193,9 +200,9 @@ function reversalOf(before: number, jump: number): number {
 }
 
 /** What switches does so within a range, and stays for more than a reading; a day must be seen. */
-function judgeModal(state: SeriesState, timeMs: number, value: number, traits: SeriesTraits, judgement: Judgement): void {
+function judgeModal(state: SeriesState, value: number, traits: SeriesTraits, judgement: Judgement): void {
   const { numbers, past } = state
-  const seenMs = timeMs - numbers[slot.firstTimeMs]!
+  const { seenMs } = judgement
   if (numbers[slot.count]! < settings.noveltyReadings || seenMs < dayMs) return
   const { resolution, configuration } = traits
   const noise = noiseOf(numbers, resolution)

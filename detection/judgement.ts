@@ -41,6 +41,8 @@ export type Judgement = {
   isLongGap: boolean
   /** Close enough to the reading before it for their difference to mean something. */
   isJump: boolean
+  /** How long the series has been seen, with gaps that are shorter than what was seen before them. */
+  seenMs: number
   bin: number
   fast: number
   slow: number
@@ -64,6 +66,7 @@ export function newJudgement(): Judgement {
     isGap: false,
     isLongGap: false,
     isJump: false,
+    seenMs: 0,
     bin: 0,
     fast: 0,
     slow: 0,

@@ -34,6 +34,7 @@ export function learn(
   const elapsedMs = timeMs - numbers[slot.lastTimeMs]!
   if (count === 0) learnFirst(numbers, timeMs, value)
   else {
+    if (judgement.isGap) numbers[slot.firstTimeMs] = timeMs - judgement.seenMs
     learnRun(numbers, value, isJumpy)
     learnStep(numbers, judgement)
     learnInterval(numbers, elapsedMs, judgement.isGap)

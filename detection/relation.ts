@@ -9,7 +9,7 @@
  */
 import type { DetectionConfiguration } from './configuration.ts'
 import { whole } from './series-state.ts'
-import { relationSettings as settings } from './settings.ts'
+import { relationSettings as settings, settings as seriesSettings } from './settings.ts'
 
 /** Numbers before the signals' own. */
 const head = { signals: 0, count: 1, unusualRun: 2, renewed: 3, momentMs: 4, firstMs: 5, learnForMs: 6, inBlock: 7 } as const
@@ -86,12 +86,23 @@ export function renew(state: RelationState, index: number, value: number, timeMs
   if (timeMs < momentMs - toleranceMs) return false
   const isAnother = timeMs > momentMs + toleranceMs || (state[head.renewed]! & (1 << index)) !== 0
   if (isAnother) {
+    if (state[head.count]! > 1) stayYoung(state, timeMs)
     state[head.momentMs] = timeMs
     state[head.renewed] = 0
   }
   state[ownOf(index) + own.value] = value
   const renewed = (state[head.renewed] = state[head.renewed]! | (1 << index))
   return renewed === (1 << signalsOf(state)) - 1
+}
+
+/** What was away for longer than it was seen is hardly older for it, as a series is, and learned for as long again. */
+function stayYoung(state: RelationState, timeMs: number): void {
+  const ageMs = relationAgeMs(state)
+  const pauseMs = timeMs - state[head.momentMs]!
+  if (pauseMs <= Math.max(ageMs, seriesSettings.gapIntervals * intervalOf(state))) return
+  const knownMs = (1 + seriesSettings.gapAgeShare) * ageMs
+  state[head.firstMs] = timeMs - knownMs
+  state[head.learnForMs] = Math.max(state[head.learnForMs]!, knownMs + ageMs)
 }
 
 export function relationBytes({ buffer, byteOffset, byteLength }: RelationState): Uint8Array {

@@ -8,17 +8,11 @@ import type { SeriesState } from './series-state.ts'
 import { dayMs, settings } from './settings.ts'
 
 /** Equal readings in a row, against how often this series repeats itself. */
-export function judgeStuck(
-  { numbers }: SeriesState,
-  timeMs: number,
-  value: number,
-  { resolution, isJumpy }: SeriesTraits,
-  judgement: Judgement,
-): void {
+export function judgeStuck({ numbers }: SeriesState, value: number, { resolution, isJumpy }: SeriesTraits, judgement: Judgement): void {
   const count = numbers[slot.count]!
   if (count < settings.stuckAfterReadings || value !== numbers[slot.lastValue]! || numbers[slot.stuckRun]! + 1 < settings.stuckReadings)
     return
-  if (numbers[slot.stuckRun]! + 1 < stuckAfter(numbers, timeMs, isJumpy)) return
+  if (numbers[slot.stuckRun]! + 1 < stuckAfter(numbers, Math.max(1, judgement.seenMs), isJumpy)) return
   judgement.severity = 1
   judgement.detector = 'stuck'
   judgement.isHigh = false
@@ -26,8 +20,7 @@ export function judgeStuck(
   judgement.expectedMax = value + resolution
 }
 
-function stuckAfter(numbers: Float64Array, timeMs: number, isJumpy: boolean): number {
-  const ageMs = Math.max(1, timeMs - numbers[slot.firstTimeMs]!)
+function stuckAfter(numbers: Float64Array, ageMs: number, isJumpy: boolean): number {
   // What stands still by nature has a first time, too: a day must be seen.
   if (isJumpy && ageMs < dayMs) return Number.POSITIVE_INFINITY
   const isElsewhere =

@@ -7,6 +7,7 @@
 /** Doubles from the start of the buffer. */
 export const slot = {
   count: 0,
+  /** Of the first reading; a gap that is longer than what was seen before it moves it on. */
   firstTimeMs: 1,
   lastTimeMs: 2,
   lastValue: 3,

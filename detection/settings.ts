@@ -19,6 +19,8 @@ export const settings = {
    * series that is read often it is a gap however short, if none came while the slow average was made.
    */
   longGapIntervals: 60,
+  /** By so much of what was seen before it a gap that is longer makes a series older: nothing was seen meanwhile. */
+  gapAgeShare: 0.1,
   /** Between readings further apart, or by so many usual intervals, anything may have happened: their difference is no jump. */
   jumpMsMax: 600_000,
   jumpIntervals: 5,

@@ -4,6 +4,7 @@ import { judge } from '../../detection/judge-series.ts'
 import { newJudgement } from '../../detection/judgement.ts'
 import { learn } from '../../detection/learn-series.ts'
 import { plainTraits } from '../../detection/plain-traits.ts'
+import { stillLearning } from '../../detection/series-knowledge.ts'
 import { newSeriesState } from '../../detection/series-state.ts'
 import { mixedMachines } from '../../device-sim/plant.ts'
 import { randomOf } from '../../device-sim/random.ts'
@@ -75,6 +76,45 @@ describe('a machine whose cloud sleeps for some minutes every half hour', () => 
   test.each(mixedMachines(8))('$deviceId goes on elsewhere, and that is no news', (machine) => {
     const isAway = (second: number) => second % 1800 >= 300 && second % 1800 < 570
     expect(eventsOfMachine(machine, { seed: 'millwright', seconds: 2 * 3600, isAway })).toEqual([])
+  })
+})
+
+describe('a machine that was seen for twenty minutes, and again the next day', () => {
+  test.each(mixedMachines(8))('$deviceId is elsewhere in its day, and that is no news', (machine) => {
+    const isAway = (second: number) => second >= 1200 && second < 15 * 3600
+    expect(eventsOfMachine(machine, { seed: 'millwright', seconds: 17 * 3600, isAway })).toEqual([])
+  })
+
+  test.each(['pump', 'oven'] as const)('or for four hours: a %s learns again what its signals let expect of each other', (kind) => {
+    const isAway = (second: number) => second >= 4 * 3600 && second < 18 * 3600
+    expect(eventsOfMachine({ deviceId: `${kind}-001`, kind }, { seed: 'millwright', seconds: 20 * 3600, isAway })).toEqual([])
+  })
+})
+
+describe('how long a series is known', () => {
+  const learningAfter = (intervalsS: readonly number[]) => {
+    const state = newSeriesState()
+    const judgement = newJudgement()
+    const random = randomOf('known')
+    let timeMs = startMs
+    for (const seconds of intervalsS) {
+      const value = 20 + random.normal()
+      judge(state, (timeMs += seconds * 1000), value, plainTraits, judgement)
+      learn(state, timeMs, value, plainTraits, judgement)
+    }
+    return stillLearning(state)
+  }
+  const shift = [16 * 3600, ...times(8 * 60 - 1, 60)]
+
+  test('a day is not known that nobody saw', () => {
+    expect(learningAfter([...times(20, 60), 30 * 3600, ...times(200, 60)])).toContain('level')
+    expect(learningAfter(times(30 * 60, 60))).not.toContain('level')
+  })
+
+  test('what works in shifts is known after days, as what works day and night is', () => {
+    expect(learningAfter([...shift, ...shift])).toContain('level')
+    expect(learningAfter([...shift, ...shift, ...shift])).not.toContain('level')
+    expect(learningAfter(Array.from({ length: 4 }, () => shift).flat())).not.toContain('season')
   })
 })
 

@@ -143,6 +143,20 @@ export const mutations: readonly Mutation[] = [
     tests: 'test/detection/gaps.test.ts',
   },
   {
+    what: 'a series is known for a day that nobody saw',
+    file: 'detection/judge-series.ts',
+    from: 'isBehindGap && seenMs > 2 * seenBeforeMs',
+    to: 'isBehindGap && seenMs < 0',
+    tests: 'test/detection/gaps.test.ts',
+  },
+  {
+    what: 'what signals let expect of each other is known after a night that nobody saw',
+    file: 'detection/relation.ts',
+    from: 'Math.max(state[head.learnForMs]!, knownMs + ageMs)',
+    to: 'state[head.learnForMs]!',
+    tests: 'test/detection/gaps.test.ts',
+  },
+  {
     what: 'a change by one step is news',
     file: 'detection/judge-series.ts',
     from: 'Math.max(noise, 2 * step)',
